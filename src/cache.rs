@@ -1,0 +1,257 @@
+//! Owns what a cached session looks like: its fingerprint, its name and its versioned entry. Never talks to AWS.
+
+use crate::credentials::Session;
+use crate::profile::{Plan, Role, Step};
+use crate::secret::Secret;
+use crate::store::{SecretStore, StoreError};
+use sha2::{Digest, Sha256};
+use std::fmt::Write;
+use std::time::Duration;
+use zeroize::Zeroizing;
+
+/// Every entry's name begins so; the rest is the fingerprint.
+pub const NAME_PREFIX: &str = "keyrole:";
+/// The entry format. An entry of another version is a miss.
+const VERSION: u8 = 1;
+
+/// A digest of everything that would change what STS answers. It both names an entry and proves that it is the
+/// right one, so an edited profile is a miss and two profiles for the same role share a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Fingerprint([u8; 16]);
+
+impl Fingerprint {
+    /// Computes the fingerprint of what the first `steps` steps of a plan give.
+    pub fn of(plan: &Plan, steps: usize) -> Self {
+        let mut digest = Fields(Sha256::new());
+        digest.fields(["keyrole 1", &plan.endpoint.partition]);
+        // The regional endpoints of a partition give tokens that are good in all of it; the global one does not.
+        digest.fields([plan.endpoint.url.as_deref().unwrap_or(""), if plan.endpoint.global { "global" } else { "" }]);
+        digest.list(plan.source.identity());
+        for step in &plan.steps[..steps] {
+            match step {
+                Step::SessionToken { mfa, duration } => {
+                    digest.fields(["GetSessionToken", mfa.as_ref().map_or("", |mfa| &mfa.serial)]);
+                    digest.number(*duration);
+                }
+                Step::AssumeRole(role) => digest.role(role),
+            }
+        }
+        let mut half = [0; 16];
+        half.copy_from_slice(&digest.0.finalize()[..16]);
+        Self(half)
+    }
+
+    /// Gives the name of the entry in the store; it tells nothing about the profile.
+    pub fn name(&self) -> String {
+        let mut name = String::with_capacity(NAME_PREFIX.len() + 32);
+        name.push_str(NAME_PREFIX);
+        for byte in self.0 {
+            // Writing to a String cannot fail.
+            let _ = write!(name, "{byte:02x}");
+        }
+        name
+    }
+}
+
+/// Feeds a digest so that no two different lists of fields look the same: each is preceded by its length.
+struct Fields(Sha256);
+
+impl Fields {
+    fn number(&mut self, number: u32) {
+        self.0.update(number.to_be_bytes());
+    }
+
+    fn field(&mut self, field: &str) {
+        self.number(u32::try_from(field.len()).unwrap_or(u32::MAX));
+        self.0.update(field.as_bytes());
+    }
+
+    fn fields<const N: usize>(&mut self, fields: [&str; N]) {
+        fields.into_iter().for_each(|field| self.field(field));
+    }
+
+    fn list<'a>(&mut self, fields: impl IntoIterator<Item = &'a str, IntoIter: ExactSizeIterator>) {
+        let fields = fields.into_iter();
+        self.number(u32::try_from(fields.len()).unwrap_or(u32::MAX));
+        fields.for_each(|field| self.field(field));
+    }
+
+    fn optional(&mut self, field: Option<&str>) {
+        self.list(field.as_slice().iter().copied());
+    }
+
+    fn role(&mut self, role: &Role) {
+        self.fields(["AssumeRole", role.arn.as_str()]);
+        self.number(role.duration.unwrap_or(0));
+        let mfa = role.mfa.as_ref().map(|mfa| mfa.serial.as_str());
+        for optional in [&role.session_name, &role.external_id, &role.source_identity, &role.policy] {
+            self.optional(optional.as_deref());
+        }
+        self.optional(mfa);
+        self.list(role.tags.iter().flat_map(|(key, value)| [key.as_str(), value]).collect::<Vec<_>>());
+        self.list(role.transitive_tags.iter().map(String::as_str));
+        self.list(role.policy_arns.iter().map(String::as_str));
+    }
+}
+
+/// The sessions of a store.
+pub struct SessionCache<'a> {
+    store: &'a dyn SecretStore,
+}
+
+impl<'a> SessionCache<'a> {
+    /// Makes a cache over a store.
+    pub fn new(store: &'a dyn SecretStore) -> Self {
+        Self { store }
+    }
+
+    /// Finds a session. One that is torn, foreign, of another version or corrupt is not there.
+    ///
+    /// # Errors
+    /// The store could not be asked.
+    pub fn get(&self, fingerprint: &Fingerprint) -> Result<Option<Session>, StoreError> {
+        Ok(self.store.get(&fingerprint.name())?.and_then(|entry| decode(fingerprint, &entry)))
+    }
+
+    /// Keeps a session until its end.
+    ///
+    /// # Errors
+    /// The store did not take it.
+    pub fn set(&self, fingerprint: &Fingerprint, session: &Session, now: i64) -> Result<(), StoreError> {
+        let left = u64::try_from(session.expiration.saturating_sub(now)).unwrap_or(0);
+        self.store.set(&fingerprint.name(), &encode(fingerprint, session), Duration::from_secs(left))
+    }
+
+    /// Removes a session; tells whether there was one.
+    ///
+    /// # Errors
+    /// The store could not be asked.
+    pub fn delete(&self, fingerprint: &Fingerprint) -> Result<bool, StoreError> {
+        self.store.delete(&fingerprint.name())
+    }
+}
+
+/// The entry: version, fingerprint, times, three texts each with its length, and a checksum over all of it.
+fn encode(fingerprint: &Fingerprint, session: &Session) -> Zeroizing<Vec<u8>> {
+    let texts =
+        [session.access_key_id.as_str(), session.secret_access_key.expose(), session.session_token.expose()];
+    let size = 1 + 16 + 8 + 8 + texts.iter().map(|text| 2 + text.len()).sum::<usize>() + 8;
+    let mut entry = Zeroizing::new(Vec::with_capacity(size));
+    entry.push(VERSION);
+    entry.extend_from_slice(&fingerprint.0);
+    entry.extend_from_slice(&session.issued.to_be_bytes());
+    entry.extend_from_slice(&session.expiration.to_be_bytes());
+    for text in texts {
+        // A token of 64 KiB or more does not exist; cut short it fails its checksum and is a miss.
+        entry.extend_from_slice(&u16::try_from(text.len()).unwrap_or(u16::MAX).to_be_bytes());
+        entry.extend_from_slice(text.as_bytes());
+    }
+    let sum = checksum(&entry);
+    entry.extend_from_slice(&sum);
+    entry
+}
+
+fn decode(fingerprint: &Fingerprint, entry: &[u8]) -> Option<Session> {
+    let (content, sum) = entry.split_last_chunk::<8>()?;
+    let (&[version], rest) = content.split_first_chunk()?;
+    let (found, rest) = rest.split_first_chunk::<16>()?;
+    if version != VERSION || *found != fingerprint.0 || *sum != checksum(content) {
+        return None;
+    }
+    let (issued, rest) = rest.split_first_chunk()?;
+    let (expiration, mut rest) = rest.split_first_chunk()?;
+    let mut text = || {
+        let (length, after) = rest.split_first_chunk()?;
+        let (text, after) = after.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+        rest = after;
+        std::str::from_utf8(text).ok()
+    };
+    let session = Session {
+        access_key_id: text()?.to_owned(),
+        secret_access_key: Secret::new(text()?),
+        session_token: Secret::new(text()?),
+        issued: i64::from_be_bytes(*issued),
+        expiration: i64::from_be_bytes(*expiration),
+    };
+    rest.is_empty().then_some(session)
+}
+
+/// FNV-1a, 64 bits. It finds torn and corrupt entries; it is no defence against the store's owner, who needs none.
+fn checksum(bytes: &[u8]) -> [u8; 8] {
+    let sum = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |sum, &byte| {
+        (sum ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    sum.to_be_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const FINGERPRINT: Fingerprint = Fingerprint([7; 16]);
+
+    fn session() -> Session {
+        Session {
+            access_key_id: "ASIAEXAMPLE".into(),
+            secret_access_key: Secret::new("secret"),
+            session_token: Secret::new("token".repeat(200)),
+            issued: 1_000,
+            expiration: 4_600,
+        }
+    }
+
+    #[test]
+    fn a_foreign_entry_is_a_miss() {
+        assert_eq!(decode(&Fingerprint([8; 16]), &encode(&FINGERPRINT, &session())), None);
+    }
+
+    #[test]
+    fn an_entry_of_another_version_is_a_miss() {
+        let mut entry = encode(&FINGERPRINT, &session());
+        entry[0] = VERSION + 1;
+        let content = entry.len() - 8;
+        let sum = checksum(&entry[..content]);
+        entry[content..].copy_from_slice(&sum);
+        assert_eq!(decode(&FINGERPRINT, &entry), None);
+    }
+
+    #[test]
+    fn a_torn_entry_is_a_miss_wherever_it_is_torn() {
+        let entry = encode(&FINGERPRINT, &session());
+        for length in 0..entry.len() {
+            assert_eq!(decode(&FINGERPRINT, &entry[..length]), None, "{length}");
+        }
+    }
+
+    #[test]
+    fn a_corrupt_entry_is_a_miss_whichever_bit_is_wrong() {
+        let entry = encode(&FINGERPRINT, &session());
+        for at in 0..entry.len() * 8 {
+            let mut corrupt = entry.clone();
+            corrupt[at / 8] ^= 1 << (at % 8);
+            assert_eq!(decode(&FINGERPRINT, &corrupt), None, "bit {at}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_stored_is_found_again(
+            id in "[A-Z0-9]{1,128}", secret in "\\PC{0,64}", token in "\\PC{0,3000}", issued: i64, expiration: i64,
+        ) {
+            let session = Session {
+                access_key_id: id,
+                secret_access_key: Secret::new(secret),
+                session_token: Secret::new(token),
+                issued,
+                expiration,
+            };
+            prop_assert_eq!(decode(&FINGERPRINT, &encode(&FINGERPRINT, &session)), Some(session));
+        }
+
+        #[test]
+        fn no_bytes_make_the_decoder_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert_eq!(decode(&FINGERPRINT, &bytes), None);
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! `keyrole get`: the `credential_process` itself.
+
+use crate::cli::Get;
+use crate::config::AwsFiles;
+use crate::credentials::Freshness;
+use crate::error::{Error, Result};
+use crate::mfa::{Asker, TokenCode};
+use crate::output;
+use crate::profile::{self, Plan, Role};
+use crate::provider::{self, Options, Provider, Refresh};
+use crate::world::World;
+
+/// Prints the document for a profile.
+///
+/// # Errors
+/// Everything that can go wrong; stdout stays empty then.
+pub fn run(arguments: &Get, world: &World) -> Result<()> {
+    let given = arguments.mfa_code.as_deref().map(parse_code).transpose()?;
+    let files = AwsFiles::read(world)?;
+    let plan = profile::plan(&files.sections()?, &arguments.profile, world)?;
+    let store = provider::open_store(&plan, world);
+    if !arguments.refresh
+        && let Some(session) = provider::cached(&plan, &*store)
+        && matches!(session.freshness(world.now()), Freshness::Fresh | Freshness::Expiring)
+    {
+        return output::print(&output::document(&session, account(&plan))?);
+    }
+    let refresh = if arguments.refresh { Refresh::Session } else { Refresh::No };
+    let options = Options { refresh, asker: Asker::new(given, !arguments.no_prompt) };
+    let session = Provider::new(world, &plan, &*store, options).session()?;
+    output::print(&output::document(&session, account(&plan))?)
+}
+
+/// Checks `--mfa-code` before anything is sent.
+///
+/// # Errors
+/// It is not six digits.
+pub fn parse_code(text: &str) -> Result<TokenCode> {
+    // Security: the text is not repeated; it may be a code with a typing error.
+    TokenCode::parse(text).ok_or_else(|| Error::usage("`--mfa-code`: a code is six digits"))
+}
+
+/// Gives the account that the plan's role is in, if the configuration tells.
+pub fn account(plan: &Plan) -> Option<&str> {
+    plan.role().map(|role: &Role| role.arn.account())
+}

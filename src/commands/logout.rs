@@ -1,0 +1,68 @@
+//! `keyrole logout`: removes cached sessions.
+
+use crate::cache::{Fingerprint, SessionCache};
+use crate::cli::Which;
+use crate::config::AwsFiles;
+use crate::error::{Error, Printable, Result};
+use crate::log::{Event, Log};
+use crate::profile::{self, StoreChoice};
+use crate::store::{self, StoreError};
+use crate::world::World;
+
+/// Removes the sessions of the profiles named, with the MFA and intermediate sessions on the way to them; with
+/// `--all` everything that keyrole has ever stored.
+///
+/// # Errors
+/// A store could not be asked.
+pub fn run(arguments: &Which, world: &World) -> Result<()> {
+    let state_dir = world.state_dir();
+    let log = Log::new(state_dir.as_deref());
+    let note = |profile| log.write(world.now(), &Event { event: "logout", profile, ..Event::default() });
+    if arguments.all {
+        let removed = remove_all(world)?;
+        note("");
+        eprintln!("keyrole: {removed} cached {} removed", if removed == 1 { "session" } else { "sessions" });
+        return Ok(());
+    }
+    let files = AwsFiles::read(world)?;
+    let sections = files.sections()?;
+    for name in &arguments.profiles {
+        let plan = profile::plan(&sections, name, world)?;
+        let store = store::open(plan.store, state_dir.as_deref());
+        let cache = SessionCache::new(&*store);
+        let mut removed = 0;
+        for steps in 0..=plan.steps.len() {
+            removed += usize::from(cache.delete(&Fingerprint::of(&plan, steps)).map_err(failed)?);
+        }
+        note(name);
+        let what = if removed == 0 { "nothing was cached" } else { "logged out" };
+        eprintln!("keyrole: {}: {what}", Printable(name));
+    }
+    Ok(())
+}
+
+fn remove_all(world: &World) -> Result<usize> {
+    let state_dir = world.state_dir();
+    let mut removed = 0;
+    for choice in every_store() {
+        let store = store::open(choice, state_dir.as_deref());
+        // A store that is not there holds nothing.
+        let Ok(names) = store.names() else { continue };
+        for name in names {
+            removed += usize::from(store.delete(&name).map_err(failed)?);
+        }
+    }
+    Ok(removed)
+}
+
+fn every_store() -> Vec<StoreChoice> {
+    if cfg!(target_os = "linux") {
+        vec![StoreChoice::Keyutils, StoreChoice::SecretService]
+    } else {
+        vec![StoreChoice::Auto]
+    }
+}
+
+fn failed(error: StoreError) -> Error {
+    Error::failed(format!("cannot remove a session: {error}"))
+}

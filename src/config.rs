@@ -1,0 +1,468 @@
+//! Owns the reading of `~/.aws/config` and `~/.aws/credentials` into sections. Pure but for `AwsFiles::read`.
+//! It never decides what a key means; that is `profile.rs`.
+//!
+//! The grammar is that of the SDKs' shared configuration files, and where those are silent that of the AWS CLI
+//! (Python's `configparser`): a line that is indented deeper than the property above continues it.
+
+use crate::error::{Error, Result};
+use crate::world::World;
+use std::borrow::Cow;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// Tells the two files apart: they name their sections differently, and credentials win over config.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FileKind {
+    /// `~/.aws/config`: `[profile NAME]`, `[default]`, `[sso-session NAME]`, `[services NAME]`.
+    Config,
+    /// `~/.aws/credentials`: `[NAME]`.
+    Credentials,
+}
+
+/// What a section describes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SectionKind {
+    /// A profile.
+    Profile,
+    /// An `[sso-session NAME]`.
+    SsoSession,
+    /// A `[services NAME]`.
+    Services,
+    /// Anything else, such as `[plugins]`; kept out of the way.
+    Other,
+}
+
+/// The text of both files, wiped when dropped, for `Sections` to borrow from.
+pub struct AwsFiles {
+    config: AwsFile,
+    credentials: AwsFile,
+}
+
+struct AwsFile {
+    kind: FileKind,
+    path: PathBuf,
+    text: Zeroizing<String>,
+}
+
+impl AwsFiles {
+    /// Reads both files; one that does not exist counts as empty.
+    ///
+    /// # Errors
+    /// A file that is named by an environment variable and missing, that is a directory, cannot be read, or is
+    /// not UTF-8.
+    pub fn read(world: &World) -> Result<Self> {
+        let read = |kind, variable, default: &str| -> Result<AwsFile> {
+            let (path, named) = match world.var(variable) {
+                Some(path) => (world.expand(&path), true),
+                None => match &world.home {
+                    Some(home) => (home.join(".aws").join(default), false),
+                    None => {
+                        return Err(Error::usage("the home directory is not known")
+                            .hint(format!("set `HOME`, or `{variable}` to the file's path")));
+                    }
+                },
+            };
+            let text = read_text(&path, named.then_some(variable))?;
+            Ok(AwsFile { kind, path, text })
+        };
+        Ok(Self {
+            config: read(FileKind::Config, "AWS_CONFIG_FILE", "config")?,
+            credentials: read(FileKind::Credentials, "AWS_SHARED_CREDENTIALS_FILE", "credentials")?,
+        })
+    }
+
+    /// Makes the pair from texts, for tests and benchmarks.
+    pub fn from_text(config: &str, credentials: &str) -> Self {
+        let file = |kind, path: &str, text: &str| AwsFile {
+            kind,
+            path: PathBuf::from(path),
+            text: Zeroizing::new(text.to_owned()),
+        };
+        Self {
+            config: file(FileKind::Config, "~/.aws/config", config),
+            credentials: file(FileKind::Credentials, "~/.aws/credentials", credentials),
+        }
+    }
+
+    /// Parses both files.
+    ///
+    /// # Errors
+    /// A line that is neither a section, a property, a continuation nor a comment, with file and line.
+    pub fn sections(&self) -> Result<Sections<'_>> {
+        let mut sections = Sections { config_path: &self.config.path, sections: Vec::new(), properties: Vec::new() };
+        parse(&self.config, &mut sections)?;
+        parse(&self.credentials, &mut sections)?;
+        Ok(sections)
+    }
+}
+
+fn read_text(path: &Path, named_by: Option<&str>) -> Result<Zeroizing<String>> {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && named_by.is_none() => Vec::new(),
+        Err(error) => {
+            let why = match error.kind() {
+                std::io::ErrorKind::NotFound => "it does not exist".to_owned(),
+                std::io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
+                _ => error.to_string(),
+            };
+            let failure = Error::usage(format!("cannot read `{}`: {why}", path.display()));
+            return Err(match named_by {
+                Some(variable) => failure.hint(format!("the path comes from `{variable}`; correct or unset it")),
+                None => failure.hint("keyrole reads the files of the AWS CLI; make this one a readable text file"),
+            });
+        }
+    };
+    String::from_utf8(bytes).map(Zeroizing::new).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let bytes = Zeroizing::new(error.into_bytes());
+        let line = 1 + bytes[..at].iter().filter(|&&byte| byte == b'\n').count();
+        Error::usage(format!("`{}` line {line} is not UTF-8 text", path.display()))
+            .hint("save the file as UTF-8")
+    })
+}
+
+/// The parsed files. Sections and properties stand in the order of the files, config first.
+#[derive(Debug)]
+pub struct Sections<'a> {
+    config_path: &'a Path,
+    sections: Vec<Section<'a>>,
+    properties: Vec<Property<'a>>,
+}
+
+#[derive(Debug)]
+struct Section<'a> {
+    kind: SectionKind,
+    name: Cow<'a, str>,
+    /// Which of several sections of the same name wins; the later one among equals.
+    rank: u8,
+    first_property: usize,
+}
+
+/// One `key = value` with the place it came from.
+#[derive(Clone)]
+pub struct Property<'a> {
+    /// The key as written.
+    pub key: &'a str,
+    /// The value without its comment; the lines of a longer one joined by `\n`.
+    pub value: Cow<'a, str>,
+    /// The key of the block this property is nested in, as in `s3 =`.
+    pub block: Option<&'a str>,
+    /// The file it stands in.
+    pub file: &'a Path,
+    /// Its line, counted from 1.
+    pub line: usize,
+}
+
+// Security: values can be secret keys, so only the place is shown.
+impl fmt::Debug for Property<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({} line {})", self.key, self.file.display(), self.line)
+    }
+}
+
+impl<'a> Sections<'a> {
+    /// Gives the path of the config file, for messages about what is missing there.
+    pub fn config_path(&self) -> &'a Path {
+        self.config_path
+    }
+
+    /// Tells whether a section of that kind and name exists.
+    pub fn contains(&self, kind: SectionKind, name: &str) -> bool {
+        self.sections.iter().any(|section| section.kind == kind && section.name == name)
+    }
+
+    /// Gives the names of all profiles, each once, in the order of the files.
+    pub fn profile_names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = Vec::new();
+        let mut seen = std::collections::HashSet::new();
+        for section in self.sections.iter().filter(|section| section.kind == SectionKind::Profile) {
+            if seen.insert(&*section.name) {
+                names.push(&section.name);
+            }
+        }
+        names
+    }
+
+    /// Finds the property that wins for `key`, outside of any nested block.
+    pub fn property(&self, kind: SectionKind, name: &str, key: &str) -> Option<&Property<'a>> {
+        self.winner(kind, name, |property| property.block.is_none() && property.key.eq_ignore_ascii_case(key))
+    }
+
+    /// Finds the property that wins for `key` written with the prefix `keyrole_`.
+    pub fn prefixed(&self, kind: SectionKind, name: &str, key: &str) -> Option<&Property<'a>> {
+        self.winner(kind, name, |property| {
+            property.block.is_none() && without_prefix(property.key).is_some_and(|rest| rest.eq_ignore_ascii_case(key))
+        })
+    }
+
+    /// Finds the property that wins for `key` in the nested block `block`.
+    pub fn nested(&self, kind: SectionKind, name: &str, block: &str, key: &str) -> Option<&Property<'a>> {
+        self.winner(kind, name, |property| {
+            property.block.is_some_and(|in_block| in_block.eq_ignore_ascii_case(block))
+                && property.key.eq_ignore_ascii_case(key)
+        })
+    }
+
+    /// Gives every property of a section that wins for its key, outside of nested blocks.
+    pub fn properties(&self, kind: SectionKind, name: &str) -> Vec<&Property<'a>> {
+        let mut found: Vec<&Property<'a>> = Vec::new();
+        for (_, properties) in self.named(kind, name) {
+            for property in properties.iter().filter(|property| property.block.is_none()) {
+                if !found.iter().any(|earlier| earlier.key.eq_ignore_ascii_case(property.key)) {
+                    found.extend(self.property(kind, name, property.key));
+                }
+            }
+        }
+        found
+    }
+
+    fn winner(&self, kind: SectionKind, name: &str, wanted: impl Fn(&Property) -> bool) -> Option<&Property<'a>> {
+        let mut best: Option<(u8, &Property<'a>)> = None;
+        for (rank, properties) in self.named(kind, name) {
+            if best.is_some_and(|(best_rank, _)| best_rank > rank) {
+                continue;
+            }
+            if let Some(property) = properties.iter().rev().find(|property| wanted(property)) {
+                best = Some((rank, property));
+            }
+        }
+        best.map(|(_, property)| property)
+    }
+
+    fn named(&self, kind: SectionKind, name: &str) -> impl Iterator<Item = (u8, &[Property<'a>])> {
+        self.sections.iter().enumerate().filter_map(move |(index, section)| {
+            (section.kind == kind && section.name == name).then(|| {
+                let end = self.sections.get(index + 1).map_or(self.properties.len(), |next| next.first_property);
+                (section.rank, &self.properties[section.first_property..end])
+            })
+        })
+    }
+}
+
+/// Takes `keyrole_` off a key that begins with it.
+pub fn without_prefix(key: &str) -> Option<&str> {
+    const PREFIX: &str = "keyrole_";
+    let (prefix, rest) = key.split_at_checked(PREFIX.len())?;
+    prefix.eq_ignore_ascii_case(PREFIX).then_some(rest)
+}
+
+/// Where the property that a continuation line belongs to stands.
+struct Open {
+    indent: usize,
+    property: usize,
+    /// The property began with an empty value, so deeper lines are its nested properties.
+    is_block: bool,
+}
+
+fn parse<'a>(file: &'a AwsFile, sections: &mut Sections<'a>) -> Result<()> {
+    let text = file.text.strip_prefix('\u{feff}').unwrap_or(&file.text);
+    let mut open: Option<Open> = None;
+    let mut in_section = false;
+    for (index, raw) in text.lines().enumerate() {
+        let line = index + 1;
+        let content = raw.trim();
+        if content.is_empty() || content.starts_with(['#', ';']) {
+            continue;
+        }
+        let malformed = |what: &str| {
+            Error::usage(format!("`{}` line {line}: {what}", file.path.display()))
+                .hint("a line is `[profile NAME]`, `key = value`, or a comment that begins with `#`")
+        };
+        let indent = raw.len() - raw.trim_start().len();
+        if let Some(parent) = open.as_ref().filter(|open| indent > open.indent) {
+            if parent.is_block {
+                let (key, value) = split_property(content)
+                    .ok_or_else(|| malformed("this indented line is not of the form `key = value`"))?;
+                let block = Some(sections.properties[parent.property].key);
+                sections.properties.push(Property { key, value: value.into(), block, file: &file.path, line });
+            } else {
+                let value = sections.properties[parent.property].value.to_mut();
+                value.push('\n');
+                value.push_str(without_comment(content));
+            }
+            continue;
+        }
+        if let Some(header) = content.strip_prefix('[') {
+            let Some((header, _)) = header.split_once(']') else {
+                return Err(malformed("the section's `]` is missing"));
+            };
+            let section = section(file.kind, header.trim(), sections.properties.len());
+            sections.sections.push(section.ok_or_else(|| malformed("the section has no name"))?);
+            (open, in_section) = (None, true);
+            continue;
+        }
+        if !in_section {
+            return Err(malformed("this line stands before the first section"));
+        }
+        let (key, value) =
+            split_property(content).ok_or_else(|| malformed("this line is not of the form `key = value`"))?;
+        open = Some(Open { indent, property: sections.properties.len(), is_block: value.is_empty() });
+        sections.properties.push(Property { key, value: value.into(), block: None, file: &file.path, line });
+    }
+    Ok(())
+}
+
+fn section(file: FileKind, header: &str, first_property: usize) -> Option<Section<'_>> {
+    let (kind, name, rank) = match file {
+        FileKind::Credentials => (SectionKind::Profile, Cow::Borrowed(header), 2),
+        FileKind::Config => match header.split_once([' ', '\t']) {
+            Some(("profile", name)) => (SectionKind::Profile, unquote(name.trim()), 1),
+            Some(("sso-session", name)) => (SectionKind::SsoSession, unquote(name.trim()), 1),
+            Some(("services", name)) => (SectionKind::Services, unquote(name.trim()), 1),
+            // `[profile default]` wins over `[default]`.
+            None if header == "default" => (SectionKind::Profile, Cow::Borrowed(header), 0),
+            _ => (SectionKind::Other, Cow::Borrowed(header), 0),
+        },
+    };
+    (!name.is_empty()).then_some(Section { kind, name, rank, first_property })
+}
+
+/// Takes the quotes off a section's name as the AWS CLI's shell-like splitting does.
+fn unquote(name: &str) -> Cow<'_, str> {
+    for quote in ['"', '\''] {
+        if let Some(inner) = name.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote)) {
+            return match quote {
+                '"' if inner.contains('\\') => Cow::Owned(inner.replace("\\\"", "\"").replace("\\\\", "\\")),
+                _ => Cow::Borrowed(inner),
+            };
+        }
+    }
+    Cow::Borrowed(name)
+}
+
+/// Splits at the first `=` or `:`, as Python's `configparser` does for the AWS CLI.
+fn split_property(content: &str) -> Option<(&str, &str)> {
+    let at = content.find(['=', ':'])?;
+    let key = content[..at].trim_end();
+    (!key.is_empty()).then(|| (key, without_comment(content[at + 1..].trim_start())))
+}
+
+/// Cuts a comment off a value: `#` or `;` after white space, or at the value's beginning.
+fn without_comment(value: &str) -> &str {
+    let mut after_space = true;
+    for (at, c) in value.char_indices() {
+        if after_space && matches!(c, '#' | ';') {
+            return value[..at].trim_end();
+        }
+        after_space = c.is_whitespace();
+    }
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn value(config: &str, credentials: &str, profile: &str, key: &str) -> Option<String> {
+        let files = AwsFiles::from_text(config, credentials);
+        let sections = files.sections().unwrap();
+        sections.property(SectionKind::Profile, profile, key).map(|property| property.value.to_string())
+    }
+
+    fn error(config: &str) -> String {
+        AwsFiles::from_text(config, "").sections().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn comments_crlf_and_a_bom_are_understood() {
+        let text = "\u{feff}# top\r\n[profile a] ; tail\r\nregion = eu-west-1 # here\r\n; whole line\r\noutput=x#y\r\n";
+        assert_eq!(value(text, "", "a", "region").as_deref(), Some("eu-west-1"));
+        assert_eq!(value(text, "", "a", "output").as_deref(), Some("x#y"));
+    }
+
+    #[test]
+    fn nested_blocks_do_not_leak_into_the_profile() {
+        let text = "[profile a]\ns3 =\n    region = nested\n  # comment\n    addressing_style = path\nregion = outer\n";
+        assert_eq!(value(text, "", "a", "region").as_deref(), Some("outer"));
+        let files = AwsFiles::from_text(text, "");
+        let sections = files.sections().unwrap();
+        let nested = sections.nested(SectionKind::Profile, "a", "s3", "region").unwrap();
+        assert_eq!((&*nested.value, nested.line), ("nested", 3));
+    }
+
+    #[test]
+    fn a_uniformly_indented_section_is_read_as_the_aws_cli_reads_it() {
+        let text = "[profile a]\n  region = r\n  output = o\n";
+        assert_eq!(value(text, "", "a", "output").as_deref(), Some("o"));
+        assert_eq!(value(text, "", "a", "region").as_deref(), Some("r"));
+    }
+
+    #[test]
+    fn deeper_lines_continue_a_value() {
+        let text = "[profile a]\npolicy = {\n  \"x\": 1\n  }\nregion: r\n";
+        assert_eq!(value(text, "", "a", "policy").as_deref(), Some("{\n\"x\": 1\n}"));
+        assert_eq!(value(text, "", "a", "region").as_deref(), Some("r"));
+    }
+
+    #[test]
+    fn names_may_have_spaces_and_quotes() {
+        let text = "[profile \"name with spaces\"]\na=1\n[ profile\tb ]\na=2\n[profile 'c']\na=3\n[profile d e]\na=4\n";
+        for (name, expected) in [("name with spaces", "1"), ("b", "2"), ("c", "3"), ("d e", "4")] {
+            assert_eq!(value(text, "", name, "a").as_deref(), Some(expected), "{name}");
+        }
+    }
+
+    #[test]
+    fn later_duplicates_win_and_sections_of_one_name_merge() {
+        let text = "[profile a]\nx=1\ny=1\n[profile b]\n[profile a]\nx=2\nX=3\n";
+        assert_eq!(value(text, "", "a", "x").as_deref(), Some("3"));
+        assert_eq!(value(text, "", "a", "y").as_deref(), Some("1"));
+    }
+
+    #[test]
+    fn credentials_win_over_config() {
+        assert_eq!(value("[profile a]\nx=1\n", "[a]\nx=2\n", "a", "x").as_deref(), Some("2"));
+    }
+
+    #[test]
+    fn profile_default_wins_over_default_in_either_order() {
+        for text in ["[profile default]\nx=1\n[default]\nx=2\n", "[default]\nx=2\n[profile default]\nx=1\n"] {
+            assert_eq!(value(text, "", "default", "x").as_deref(), Some("1"));
+        }
+    }
+
+    #[test]
+    fn a_section_without_the_word_profile_is_no_profile() {
+        assert_eq!(value("[a]\nx=1\n[plugins]\nx=2\n", "", "a", "x"), None);
+    }
+
+    #[test]
+    fn malformed_lines_are_named() {
+        assert!(error("[profile a]\nnonsense\n").contains("`~/.aws/config` line 2"));
+        assert!(error("x = 1\n").contains("before the first section"));
+        assert!(error("[profile a\n").contains("`]` is missing"));
+        assert!(error("[ ]\n").contains("no name"));
+        assert!(error("[profile a]\ns3 =\n  nonsense\n").contains("line 3"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_parser_panic(config in "\\PC{0,200}", lines in proptest::collection::vec("[ \\t]?[\\[\\]=:#; a\"'\\\\é]{0,12}", 0..20)) {
+            let _ = AwsFiles::from_text(&config, &lines.join("\n")).sections();
+            let _ = AwsFiles::from_text(&lines.join("\r\n"), &config).sections();
+        }
+
+        #[test]
+        fn what_is_written_is_read_back(
+            name in "[a-z][a-z0-9 ._@-]{0,10}[a-z0-9]",
+            pairs in proptest::collection::btree_map("[a-z_]{1,12}", "[!-\"$-:<-~]{1,20}", 1..8),
+            newline in prop_oneof![Just("\n"), Just("\r\n")],
+            indent in prop_oneof![Just(""), Just("  "), Just("\t")],
+        ) {
+            let mut text = format!("[profile {name}]{newline}");
+            for (key, value) in &pairs {
+                text += &format!("{indent}{key} = {value} # comment{newline}{newline}");
+            }
+            let files = AwsFiles::from_text(&text, "");
+            let sections = files.sections().unwrap();
+            for (key, value) in &pairs {
+                let property = sections.property(SectionKind::Profile, &name, key).unwrap();
+                prop_assert_eq!(&*property.value, value.as_str());
+            }
+            prop_assert_eq!(sections.properties(SectionKind::Profile, &name).len(), pairs.len());
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! keyrole is the program behind `credential_process = keyrole get prod`: it assumes the role through STS, asks for
+//! the MFA code when it must, keeps the session in the operating system's keyring and prints the JSON document.
+//!
+//! # The flow of `get`
+//! ```text
+//! resolve profile → cache lookup
+//!  fresh, expiring → print.             no lock, no network, no terminal, no SDK, no async runtime
+//!  stale           → as a miss; if that fails and the session is still valid, print it anyway
+//!  miss            → lock → look again → source credentials → MFA session → AssumeRole → store → print
+//! ```
+//! [`config`] reads the AWS files, [`profile`] turns them into a [`profile::Plan`], [`provider`] carries it out:
+//! [`cache`] over [`store`], [`lock`], [`mfa`], [`source`] and [`sts`] over [`network`]. Dependencies point that way
+//! only. `config`, `profile`, `validate`, `credentials` and `cache` decide everything and touch nothing.
+//!
+//! # The three channels
+//! stdout carries the document or nothing ([`output`]). stderr carries one error and its hint ([`error`]), as SDKs
+//! show it for their own. Everything said to a person goes to the terminal device ([`mfa`]).
+//!
+//! # What is defended against
+//! Other users of the machine, other programs' logs and crash dumps, a stolen disk: secrets live in the keyring and
+//! in wiped memory, in no file, argument, environment or message. A program that runs as the same user can ask the
+//! keyring just as keyrole does; so can root. Neither is defended against.
+
+pub mod cache;
+pub mod caller;
+pub mod cli;
+pub mod commands;
+pub mod config;
+pub mod credentials;
+pub mod error;
+pub mod lock;
+pub mod log;
+pub mod mfa;
+pub mod network;
+pub mod output;
+pub mod profile;
+pub mod provider;
+pub mod secret;
+pub mod source;
+pub mod store;
+pub mod sts;
+pub mod validate;
+pub mod world;

@@ -1,0 +1,97 @@
+//! Builds the real world, calls the library, and turns the result into stderr's lines and the exit code.
+
+use clap::Parser;
+use clap::error::ErrorKind;
+use keyrole::cli::{Cli, Command, Get};
+use keyrole::commands::{get, login, logout, pages, status};
+use keyrole::error::{Error, Result};
+use keyrole::world::World;
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+fn main() -> ExitCode {
+    // A panic is a defect; its message may hold a secret, its place never does.
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map_or_else(String::new, |at| format!(" at {}:{}", at.file(), at.line()));
+        eprintln!("keyrole: error: this is a defect in keyrole{place}\nkeyrole: hint: please report it");
+        std::process::exit(1);
+    }));
+    let world = World {
+        env: |name| std::env::var(name).ok(),
+        clock: SystemTime::now,
+        read: |path| std::fs::read_to_string(path),
+        home: std::env::home_dir().filter(|home| !home.as_os_str().is_empty()),
+    };
+    match run(&world) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            end_by_signal(&error);
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+/// Ends as the signal that caused the failure would have ended the process, so that a shell sees it.
+fn end_by_signal(error: &Error) {
+    #[cfg(unix)]
+    if let Some(signal) = error.signal() {
+        // If this fails, the exit code says enough.
+        let _ = signal_hook::low_level::emulate_default_handler(signal);
+    }
+    #[cfg(not(unix))]
+    let _ = error;
+}
+
+fn run(world: &World) -> Result<()> {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    if let Some(profile) = plain_get(&arguments) {
+        let arguments = Get { profile: profile.to_owned(), no_prompt: false, refresh: false, mfa_code: None };
+        return get::run(&arguments, world);
+    }
+    let command = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli.command,
+        Err(error) => return explain(&error),
+    };
+    match command {
+        Command::Get(arguments) => get::run(&arguments, world),
+        Command::Login(arguments) => login::run(&arguments, world),
+        Command::Logout(arguments) => logout::run(&arguments, world),
+        Command::Status(arguments) => status::run(&arguments, world),
+        Command::Completions { shell } => pages::completions(shell),
+        Command::Man => pages::man(),
+    }
+}
+
+/// Recognises `keyrole get PROFILE` without clap, which would take as long as the rest of a hit.
+fn plain_get(arguments: &[OsString]) -> Option<&str> {
+    match arguments {
+        [_, get, profile] if get == "get" => profile.to_str().filter(|profile| !profile.starts_with('-')),
+        _ => None,
+    }
+}
+
+/// Prints help as clap does, and puts everything else into the form of our own errors.
+fn explain(error: &clap::Error) -> Result<()> {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            // A reader that has gone has read enough.
+            let _ = error.print();
+            return Ok(());
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            return Err(Error::usage("a command is missing").hint("run `keyrole --help`"));
+        }
+        _ => {}
+    }
+    let text = error.to_string();
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let first = lines.next().unwrap_or_default();
+    let mut message = first.strip_prefix("error: ").unwrap_or(first).replace('\'', "`");
+    if message.ends_with(':') {
+        message = format!("{message} {}", lines.next().unwrap_or_default());
+    }
+    let hint = lines.find_map(|line| line.strip_prefix("tip: ").or_else(|| line.strip_prefix("Usage: ")));
+    Err(Error::usage(message).hint(hint.map_or_else(|| "run `keyrole --help`".to_owned(), |hint| hint.replace('\'', "`"))))
+}

@@ -1,0 +1,145 @@
+//! Owns how AWS is reached: the async runtime, the TLS roots, proxies and deadlines. A hit never comes here.
+
+use crate::error::{Error, Kind, Result};
+use crate::profile::Endpoint;
+use aws_config::provider_config::ProviderConfig;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region};
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
+use aws_smithy_http_client::{Builder, Connector};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use rustls::RootCertStore;
+use rustls::pki_types::{CertificateDer, pem::PemObject};
+use std::path::Path;
+use std::time::Duration;
+
+/// Longer than a connection to the other side of the world takes, short enough to try again.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long one attempt may wait for an answer; STS answers within a second or two.
+const READ_TIMEOUT: Duration = Duration::from_secs(7);
+/// How long one call may take with all its attempts and the pauses between them.
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(20);
+/// The same while a session that is still valid could be printed instead: the caller waits at most 10 s.
+const OPERATION_TIMEOUT_WITH_FALLBACK: Duration = Duration::from_secs(8);
+/// The SDK's standard mode: three attempts, exponential backoff with jitter, for throttling, 5xx and lost connections.
+const MAX_ATTEMPTS: u32 = 3;
+/// How long another program, a browser login or a metadata service may take to give the source's credentials.
+pub const SOURCE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What is needed to talk to AWS.
+pub struct Network {
+    /// Runs the SDK.
+    pub runtime: tokio::runtime::Runtime,
+    /// Where STS is.
+    pub endpoint: Endpoint,
+    http: SharedHttpClient,
+    operation_timeout: Duration,
+}
+
+impl Network {
+    /// Prepares the network; nothing is sent. `has_fallback` shortens the deadline of each call.
+    ///
+    /// # Errors
+    /// `ca_bundle` cannot be read or holds no certificate.
+    pub fn new(endpoint: &Endpoint, has_fallback: bool) -> Result<Self> {
+        let roots = match &endpoint.ca_bundle {
+            Some((path, place)) => TrustStore::empty().with_pem_certificate(read_bundle(path, place)?),
+            None => TrustStore::empty().with_native_roots(true),
+        };
+        let tls = TlsContext::builder()
+            .with_trust_store(roots)
+            .build()
+            .map_err(|error| Error::failed(format!("cannot prepare TLS: {error}")))?;
+        let http = Builder::new().build_with_connector_fn(move |settings, components| {
+            let mut connector = Connector::builder();
+            connector.set_connector_settings(settings.cloned());
+            connector.set_sleep_impl(components.and_then(|components| components.sleep_impl()));
+            connector
+                .proxy_config(ProxyConfig::from_env())
+                .tls_provider(Provider::Rustls(CryptoMode::Ring))
+                .tls_context(tls.clone())
+                .build()
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Error::failed(format!("cannot start the async runtime: {error}")))?;
+        let operation_timeout = if has_fallback { OPERATION_TIMEOUT_WITH_FALLBACK } else { OPERATION_TIMEOUT };
+        Ok(Self { runtime, endpoint: endpoint.clone(), http, operation_timeout })
+    }
+
+    /// Gives the HTTP client.
+    pub fn http(&self) -> SharedHttpClient {
+        self.http.clone()
+    }
+
+    /// Gives the deadlines of every call.
+    pub fn timeouts(&self) -> TimeoutConfig {
+        TimeoutConfig::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(READ_TIMEOUT)
+            .operation_timeout(self.operation_timeout)
+            .build()
+    }
+
+    /// Gives the retries of every call.
+    pub fn retries(&self) -> RetryConfig {
+        RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS)
+    }
+
+    /// Gives the configuration for the SDK's own credential providers.
+    pub fn provider_config(&self) -> ProviderConfig {
+        ProviderConfig::without_region()
+            .with_region(Some(Region::new(self.endpoint.region.clone())))
+            .with_behavior_version(Some(BehaviorVersion::latest()))
+            .with_http_client(self.http())
+            .with_retry_config(self.retries())
+            .with_timeout_config(self.timeouts())
+    }
+}
+
+/// Reads a PEM bundle and checks it, as the SDK panics on a bad one.
+fn read_bundle(path: &Path, place: &str) -> Result<Vec<u8>> {
+    let bad = |why: String| Error::usage(format!("{place}: `{}` {why}", path.display()));
+    let hint = "give a PEM file with the certificates to trust, or remove the setting to use the system's";
+    let bytes = std::fs::read(path).map_err(|error| bad(format!("cannot be read: {error}")).hint(hint))?;
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&bytes) {
+        let certificate = certificate.map_err(|error| bad(format!("is not valid PEM: {error}")).hint(hint))?;
+        roots.add(certificate).map_err(|error| bad(format!("holds a bad certificate: {error}")).hint(hint))?;
+    }
+    if roots.is_empty() { Err(bad("holds no certificate".to_owned()).hint(hint)) } else { Ok(bytes) }
+}
+
+/// Turns a failure to connect into an error that says what to look at.
+pub fn unreachable(what: &str, cause: &dyn std::error::Error) -> Error {
+    let text = causes(cause);
+    let lower = text.to_lowercase();
+    let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+    let hint = if has(&["unknownissuer", "unknown issuer", "certificate", "notvalidforname"]) {
+        "the server's certificate is not trusted: if a proxy inspects TLS, set `ca_bundle` or `AWS_CA_BUNDLE` to its root"
+    } else if has(&["dns", "lookup", "name or service", "name does not resolve"]) {
+        "the host name is not known: check the network, `region` and `endpoint_url`"
+    } else if has(&["proxy", "tunnel"]) {
+        "check `HTTPS_PROXY` and `NO_PROXY`"
+    } else {
+        "check the network, `HTTPS_PROXY`, and `endpoint_url`, then retry"
+    };
+    Error::new(Kind::Unreachable, format!("cannot reach {what}: {text}")).hint(hint)
+}
+
+/// Puts an error and its causes on one line, without repeating what is said twice.
+pub fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        next = cause.source();
+    }
+    text
+}

@@ -1,0 +1,736 @@
+//! Owns the step from sections and a profile's name to a `Plan`: a source, then the STS calls in order. Pure: it
+//! sends nothing and asks nobody, so every mistake in the configuration is found before anything happens.
+
+use crate::config::{Property, SectionKind, Sections};
+use crate::error::{Error, Result};
+use crate::secret::Secret;
+use crate::validate::{self, RoleArn};
+use crate::world::World;
+use std::path::{Path, PathBuf};
+
+/// How many profiles a chain of `source_profile` may have.
+const MAX_CHAIN: usize = 10;
+/// AWS caps a role that is assumed with another role's credentials at one hour ("role chaining").
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles.html#iam-term-role-chaining>
+const ROLE_CHAINING_MAX_SECONDS: u32 = 3600;
+/// How long an MFA session lasts unless `mfa_session_duration` says otherwise; the default of GetSessionToken.
+const MFA_SESSION_SECONDS: u32 = 43_200;
+/// Set for the programs that keyrole runs, so that a keyrole among them can refuse to run in a circle.
+pub const CHAIN_VARIABLE: &str = "_KEYROLE_PROFILE_CHAIN";
+
+/// What has to be done for one profile: get the source's credentials, then make each step's call with the
+/// credentials of the step before.
+#[derive(Debug)]
+pub struct Plan {
+    /// The profile that was asked for.
+    pub profile: String,
+    /// Where the caller's own identity comes from.
+    pub source: Source,
+    /// The STS calls in order; empty if the source's credentials are the answer.
+    pub steps: Vec<Step>,
+    /// Where and how STS is reached.
+    pub endpoint: Endpoint,
+    /// Where sessions are kept.
+    pub store: StoreChoice,
+    /// How a person may be asked.
+    pub prompt: PromptChoice,
+    /// The programs' profiles that led to this one, and this one: `base,prod`.
+    pub chain: String,
+}
+
+impl Plan {
+    /// Gives the role that the last step assumes, if it assumes one.
+    pub fn role(&self) -> Option<&Role> {
+        match self.steps.last() {
+            Some(Step::AssumeRole(role)) => Some(role),
+            _ => None,
+        }
+    }
+
+    /// Gives the MFA device the plan needs, if it needs one.
+    pub fn mfa(&self) -> Option<&Mfa> {
+        self.steps.iter().find_map(Step::mfa)
+    }
+}
+
+/// One call to STS.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    /// GetSessionToken: the session that every role behind the same MFA device shares.
+    ///
+    /// ```ini
+    /// [profile base]
+    /// mfa_serial = arn:aws:iam::111122223333:mfa/me
+    /// ```
+    SessionToken {
+        /// The device, unless the session is one without MFA.
+        mfa: Option<Mfa>,
+        /// Seconds.
+        duration: u32,
+    },
+    /// AssumeRole.
+    ///
+    /// ```ini
+    /// [profile prod]
+    /// role_arn = arn:aws:iam::444455556666:role/Admin
+    /// source_profile = base
+    /// ```
+    AssumeRole(Box<Role>),
+}
+
+impl Step {
+    /// Gives the MFA device that this step needs a code of.
+    pub fn mfa(&self) -> Option<&Mfa> {
+        match self {
+            Self::SessionToken { mfa, .. } => mfa.as_ref(),
+            Self::AssumeRole(role) => role.mfa.as_ref(),
+        }
+    }
+}
+
+/// An MFA device and the program that can answer for it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mfa {
+    /// The device's ARN, or the serial number of a hardware device.
+    pub serial: String,
+    /// A command that prints the code.
+    pub process: Option<String>,
+}
+
+/// The parameters of one AssumeRole, checked against the limits of AWS.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Role {
+    /// The profile that names the role.
+    pub profile: String,
+    /// The role.
+    pub arn: RoleArn,
+    /// `role_session_name`.
+    pub session_name: Option<String>,
+    /// `external_id`.
+    pub external_id: Option<String>,
+    /// Seconds; `None` leaves it to AWS, which gives one hour.
+    pub duration: Option<u32>,
+    /// `session_tags`.
+    pub tags: Vec<(String, String)>,
+    /// `transitive_session_tags`.
+    pub transitive_tags: Vec<String>,
+    /// `source_identity`.
+    pub source_identity: Option<String>,
+    /// `policy`, as JSON text.
+    pub policy: Option<String>,
+    /// `policy_arns`.
+    pub policy_arns: Vec<String>,
+    /// The device whose code goes into this very call (`mfa_session_duration = 0`).
+    pub mfa: Option<Mfa>,
+}
+
+/// Where the caller's own identity comes from.
+#[derive(Debug, PartialEq)]
+pub enum Source {
+    /// ```ini
+    /// [base]
+    /// aws_access_key_id = AKIA…
+    /// aws_secret_access_key = …
+    /// ```
+    Keys {
+        /// The profile that holds the keys.
+        profile: String,
+        /// `aws_access_key_id`.
+        access_key_id: String,
+        /// `aws_secret_access_key`.
+        secret_access_key: Secret,
+        /// `aws_session_token`.
+        session_token: Option<Secret>,
+    },
+    /// `credential_source = Environment`
+    Environment {
+        /// `AWS_ACCESS_KEY_ID`.
+        access_key_id: String,
+        /// Whether there is a session token, which makes the keys temporary ones.
+        temporary: bool,
+    },
+    /// `credential_source = Ec2InstanceMetadata`
+    Ec2InstanceMetadata,
+    /// `credential_source = EcsContainer`
+    EcsContainer,
+    /// A profile that the SDK itself can turn into credentials.
+    Sdk {
+        /// The profile.
+        profile: String,
+        /// Which of the SDK's ways it is.
+        kind: SdkSource,
+        /// The properties of that way, as `(key, value)`.
+        settings: Vec<(String, String)>,
+        /// The `[sso-session]` the profile refers to: name and properties.
+        sso_session: Option<(String, Vec<(String, String)>)>,
+    },
+}
+
+/// The ways of getting credentials that are left to the SDK.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SdkSource {
+    /// `web_identity_token_file` with `role_arn`
+    WebIdentity,
+    /// `sso_session` or `sso_start_url` with `sso_account_id` and `sso_role_name`
+    Sso,
+    /// `login_session`
+    Login,
+    /// `credential_process` of another program
+    Process,
+}
+
+impl Source {
+    /// Tells whether the credentials are sure to be temporary ones, with which GetSessionToken cannot be called.
+    fn is_temporary(&self) -> bool {
+        match self {
+            Self::Keys { session_token, .. } => session_token.is_some(),
+            Self::Environment { temporary, .. } => *temporary,
+            Self::Ec2InstanceMetadata | Self::EcsContainer => true,
+            Self::Sdk { kind, .. } => *kind != SdkSource::Process,
+        }
+    }
+
+    /// Tells whether the credentials are a role's, so that assuming a further role is role chaining.
+    fn is_role(&self) -> bool {
+        match self {
+            Self::Keys { .. } | Self::Environment { .. } => false,
+            Self::Ec2InstanceMetadata | Self::EcsContainer => true,
+            Self::Sdk { kind, .. } => matches!(kind, SdkSource::Sso | SdkSource::WebIdentity),
+        }
+    }
+
+    /// Gives what tells this identity from others and stays the same while its keys are renewed.
+    pub fn identity(&self) -> Vec<&str> {
+        match self {
+            Self::Keys { access_key_id, .. } => vec!["keys", access_key_id],
+            Self::Environment { access_key_id, .. } => vec!["keys", access_key_id],
+            Self::Ec2InstanceMetadata => vec!["imds"],
+            Self::EcsContainer => vec!["container"],
+            Self::Sdk { settings, sso_session, .. } => {
+                let session = sso_session.iter().flat_map(|(_, settings)| settings);
+                let pairs = settings.iter().chain(session);
+                std::iter::once("sdk").chain(pairs.flat_map(|(key, value)| [key.as_str(), value])).collect()
+            }
+        }
+    }
+
+    /// Names the source for messages.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Keys { profile, .. } | Self::Sdk { profile, .. } => format!("profile `{profile}`"),
+            Self::Environment { .. } => "the environment".to_owned(),
+            Self::Ec2InstanceMetadata => "the EC2 instance metadata".to_owned(),
+            Self::EcsContainer => "the container credentials endpoint".to_owned(),
+        }
+    }
+}
+
+/// Where and how STS is reached.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Endpoint {
+    /// The region that signs and, unless `url` or `global` say otherwise, answers.
+    pub region: String,
+    /// The partition of the role.
+    pub partition: String,
+    /// `endpoint_url` or one of its relatives.
+    pub url: Option<String>,
+    /// `use_fips_endpoint`.
+    pub use_fips: bool,
+    /// `use_dualstack_endpoint`.
+    pub use_dualstack: bool,
+    /// `sts_regional_endpoints = legacy`: the global endpoint, whose tokens opt-in regions do not accept.
+    pub global: bool,
+    /// The PEM file with the roots to trust, and where its path was written.
+    pub ca_bundle: Option<(PathBuf, String)>,
+}
+
+/// `keyrole_store` or `KEYROLE_STORE`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreChoice {
+    /// The platform's own, with the next best where that one is blocked or full.
+    Auto,
+    /// The macOS Keychain.
+    Keychain,
+    /// The Windows Credential Manager.
+    Wincred,
+    /// The Linux kernel keyring.
+    Keyutils,
+    /// The Secret Service of the desktop.
+    SecretService,
+    /// Nothing is kept.
+    None,
+}
+
+/// `keyrole_prompt` or `KEYROLE_PROMPT`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PromptChoice {
+    /// The terminal, if there is one.
+    Auto,
+    /// The terminal only.
+    Terminal,
+    /// Nobody is ever asked.
+    None,
+}
+
+/// Plans what has to be done for `name`.
+///
+/// # Errors
+/// Every mistake in the configuration, naming file, line, profile and key (exit 2).
+pub fn plan(sections: &Sections, name: &str, world: &World) -> Result<Plan> {
+    let chain = refuse_recursion(name, world)?;
+    let planner = Planner { sections, world };
+    let profiles = planner.walk(name)?;
+    let requested = &profiles[0];
+    let last = &profiles[profiles.len() - 1];
+
+    let store = planner.choice(requested, "store", "KEYROLE_STORE", STORES)?;
+    let prompt = planner.choice(requested, "prompt", "KEYROLE_PROMPT", PROMPTS)?;
+    let mfa = planner.mfa(&profiles)?;
+    let mfa_session_seconds = planner
+        .first(&profiles, "mfa_session_duration")
+        .map(|property| validate::mfa_session_duration(&property.value).map_err(|why| invalid(property, &why)))
+        .transpose()?;
+
+    let source = planner.source(last)?;
+    let mut roles = Vec::new();
+    for profile in profiles.iter().rev().filter(|profile| profile.is_hop) {
+        let chained = !roles.is_empty() || source.is_role();
+        roles.push(planner.role(profile, chained)?);
+    }
+    let endpoint = planner.endpoint(requested, last, roles.last().map(|role: &Role| &role.arn))?;
+
+    let mut steps = Vec::new();
+    if roles.is_empty() {
+        if !source.is_temporary() && !matches!(source, Source::Sdk { .. }) {
+            let duration = mfa_session_seconds.filter(|&seconds| seconds > 0).unwrap_or(MFA_SESSION_SECONDS);
+            steps.push(Step::SessionToken { mfa, duration });
+        }
+    } else if let Some(mfa) = mfa {
+        match mfa_session_seconds.unwrap_or(MFA_SESSION_SECONDS) {
+            seconds if seconds > 0 && !source.is_temporary() => {
+                steps.push(Step::SessionToken { mfa: Some(mfa), duration: seconds });
+            }
+            _ => roles[0].mfa = Some(mfa),
+        }
+    }
+    steps.extend(roles.into_iter().map(|role| Step::AssumeRole(Box::new(role))));
+    Ok(Plan { profile: name.to_owned(), source, steps, endpoint, store, prompt, chain })
+}
+
+/// Tells whether a profile names a role of its own, which `login --all` is to warm.
+pub fn has_role(sections: &Sections, name: &str) -> bool {
+    let profile = Profile { sections, name, is_hop: true };
+    profile.get("role_arn").is_some()
+}
+
+/// Refuses to run for a profile that is waiting for a program that runs us.
+fn refuse_recursion(name: &str, world: &World) -> Result<String> {
+    // A comma and a per cent sign in a profile's name are kept from being taken for the list's own.
+    let this = name.replace('%', "%25").replace(',', "%2C");
+    let Some(chain) = world.var(CHAIN_VARIABLE) else { return Ok(this) };
+    let longer = format!("{chain},{this}");
+    if chain.split(',').any(|earlier| earlier == this) {
+        let shown = longer.replace(',', "` → `").replace("%2C", ",").replace("%25", "%");
+        return Err(Error::usage(format!("profile `{name}` needs itself: `{shown}`"))
+            .hint("the `credential_process` of a source profile must not lead back to the profile that uses it"));
+    }
+    Ok(longer)
+}
+
+const STORES: &[(&str, StoreChoice)] = &[
+    ("auto", StoreChoice::Auto),
+    #[cfg(target_os = "macos")]
+    ("keychain", StoreChoice::Keychain),
+    #[cfg(windows)]
+    ("wincred", StoreChoice::Wincred),
+    #[cfg(target_os = "linux")]
+    ("keyutils", StoreChoice::Keyutils),
+    #[cfg(target_os = "linux")]
+    ("secret-service", StoreChoice::SecretService),
+    ("none", StoreChoice::None),
+];
+
+const PROMPTS: &[(&str, PromptChoice)] =
+    &[("auto", PromptChoice::Auto), ("terminal", PromptChoice::Terminal), ("none", PromptChoice::None)];
+
+/// One profile on the way from the one asked for to the source.
+struct Profile<'s> {
+    sections: &'s Sections<'s>,
+    name: &'s str,
+    /// It is a role to assume, not the source.
+    is_hop: bool,
+}
+
+impl<'s> Profile<'s> {
+    /// Finds a property by the one rule: the key with the prefix `keyrole_` wins. Empty counts as unset.
+    fn get(&self, key: &str) -> Option<&'s Property<'s>> {
+        let prefixed = self.sections.prefixed(SectionKind::Profile, self.name, key);
+        prefixed
+            .or_else(|| self.sections.property(SectionKind::Profile, self.name, key))
+            .filter(|property| !property.value.is_empty())
+    }
+
+    fn value(&self, key: &str) -> Option<String> {
+        self.get(key).map(|property| property.value.to_string())
+    }
+
+    /// Reads and checks an optional property.
+    fn checked<T>(&self, key: &str, check: impl Fn(&str) -> std::result::Result<T, String>) -> Result<Option<T>> {
+        self.get(key).map(|property| check(&property.value).map_err(|why| self.invalid(property, &why))).transpose()
+    }
+
+    fn invalid(&self, property: &Property, why: &str) -> Error {
+        invalid(property, why).context(format_args!("profile `{}`", self.name))
+    }
+
+    fn error(&self, what: impl std::fmt::Display) -> Error {
+        Error::usage(format!("profile `{}` in `{}`: {what}", self.name, self.sections.config_path().display()))
+    }
+}
+
+fn invalid(property: &Property, why: &str) -> Error {
+    Error::usage(format!("`{}` in `{}` line {}: {why}", property.key, property.file.display(), property.line))
+}
+
+struct Planner<'s> {
+    sections: &'s Sections<'s>,
+    world: &'s World,
+}
+
+impl<'s> Planner<'s> {
+    /// Follows `source_profile` from `name` to the source. The profile asked for comes first.
+    fn walk(&self, name: &'s str) -> Result<Vec<Profile<'s>>> {
+        let mut chain: Vec<Profile> = Vec::new();
+        let mut next = name;
+        loop {
+            if !self.sections.contains(SectionKind::Profile, next) {
+                return Err(self.unknown(next, chain.last()));
+            }
+            let mut profile = Profile { sections: self.sections, name: next, is_hop: false };
+            let shown = |chain: &[Profile]| {
+                let names: Vec<&str> = chain.iter().map(|profile| profile.name).chain([next]).collect();
+                format!("`{}`", names.join("` → `"))
+            };
+            if chain.iter().any(|earlier| earlier.name == next) {
+                return Err(chain[0]
+                    .error(format_args!("`source_profile` runs in a circle: {}", shown(&chain)))
+                    .hint("the last profile of the chain must be one with credentials of its own"));
+            }
+            if chain.len() > MAX_CHAIN {
+                return Err(chain[0].error(format_args!(
+                    "the chain of `source_profile` is longer than {MAX_CHAIN}: {}",
+                    shown(&chain)
+                )));
+            }
+            let is_web_identity = profile.get("web_identity_token_file").is_some();
+            if profile.get("role_arn").is_none() || is_web_identity {
+                chain.push(profile);
+                return Ok(chain);
+            }
+            profile.is_hop = true;
+            match (profile.get("source_profile"), profile.get("credential_source")) {
+                (Some(_), Some(other)) => {
+                    return Err(profile
+                        .invalid(other, "it cannot stand beside `source_profile`")
+                        .hint("keep the one that says where this role's caller comes from"));
+                }
+                (None, None) => {
+                    return Err(profile
+                        .error("a role needs `source_profile` or `credential_source`")
+                        .hint("add `keyrole_source_profile = NAME`, the profile whose keys may assume the role"));
+                }
+                // `credential_source`, and a role whose own profile holds the keys, end the chain here.
+                (None, Some(_)) => {
+                    chain.push(profile);
+                    return Ok(chain);
+                }
+                (Some(source), None) if source.value == next => {
+                    if profile.get("aws_access_key_id").is_none() {
+                        return Err(profile.invalid(source, "the profile names itself, but has no keys of its own"));
+                    }
+                    chain.push(profile);
+                    return Ok(chain);
+                }
+                (Some(source), None) => {
+                    chain.push(profile);
+                    next = &source.value;
+                }
+            }
+        }
+    }
+
+    fn unknown(&self, name: &str, asked_by: Option<&Profile>) -> Error {
+        let config = self.sections.config_path().display();
+        let names = self.sections.profile_names();
+        let nearest = names.iter().find(|known| known.eq_ignore_ascii_case(name)).or_else(|| {
+            let close = |known: &&&str| known.len() > 2 && (name.contains(**known) || known.contains(name));
+            names.iter().find(close).filter(|_| name.len() > 2)
+        });
+        let hint = match nearest {
+            Some(nearest) => format!("did you mean `{nearest}`?"),
+            None => format!("add `[profile {name}]` to `{config}`"),
+        };
+        match asked_by {
+            None => Error::usage(format!("profile `{name}` is not in `{config}`")).hint(hint),
+            Some(profile) => match profile.get("source_profile") {
+                Some(property) => profile.invalid(property, &format!("there is no profile `{name}`")).hint(hint),
+                None => Error::usage(format!("profile `{name}` is not in `{config}`")).hint(hint),
+            },
+        }
+    }
+
+    /// Finds a property on the nearest profile of the chain that has it.
+    fn first(&self, profiles: &[Profile<'s>], key: &str) -> Option<&'s Property<'s>> {
+        profiles.iter().find_map(|profile| profile.get(key))
+    }
+
+    fn mfa(&self, profiles: &[Profile<'s>]) -> Result<Option<Mfa>> {
+        let Some(property) = self.first(profiles, "mfa_serial") else { return Ok(None) };
+        validate::mfa_serial(&property.value).map_err(|why| invalid(property, &why))?;
+        let process = self.first(profiles, "mfa_process").map(|process| process.value.to_string());
+        Ok(Some(Mfa { serial: property.value.to_string(), process }))
+    }
+
+    fn role(&self, profile: &Profile, chained: bool) -> Result<Role> {
+        let arn = profile.checked("role_arn", RoleArn::parse)?.ok_or_else(|| profile.error("`role_arn` is missing"))?;
+        let duration = profile.checked("duration_seconds", validate::role_duration)?;
+        let policy = profile.checked("policy", |text| self.policy(text))?;
+        Ok(Role {
+            profile: profile.name.to_owned(),
+            arn,
+            session_name: profile.checked("role_session_name", validate::session_name)?,
+            external_id: profile.checked("external_id", validate::external_id)?,
+            duration: duration.map(|seconds| if chained { seconds.min(ROLE_CHAINING_MAX_SECONDS) } else { seconds }),
+            tags: profile.checked("session_tags", validate::session_tags)?.unwrap_or_default(),
+            transitive_tags: profile.checked("transitive_session_tags", validate::tag_keys)?.unwrap_or_default(),
+            source_identity: profile.checked("source_identity", validate::source_identity)?,
+            policy,
+            policy_arns: profile.checked("policy_arns", validate::policy_arns)?.unwrap_or_default(),
+            mfa: None,
+        })
+    }
+
+    fn policy(&self, text: &str) -> std::result::Result<String, String> {
+        let Some(path) = text.strip_prefix("file:") else { return validate::policy(text) };
+        let path = self.world.expand(path.strip_prefix("//").unwrap_or(path));
+        let text = (self.world.read)(&path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
+        validate::policy(text.trim()).map_err(|why| format!("`{}`: {why}", path.display()))
+    }
+
+    fn source(&self, profile: &Profile) -> Result<Source> {
+        if profile.is_hop && profile.get("source_profile").is_none() {
+            let Some(property) = profile.get("credential_source") else {
+                return Err(profile.error("a role needs `source_profile` or `credential_source`"));
+            };
+            return match &*property.value {
+                "Environment" => self.environment(),
+                "Ec2InstanceMetadata" => Ok(Source::Ec2InstanceMetadata),
+                "EcsContainer" => Ok(Source::EcsContainer),
+                other => Err(profile.invalid(
+                    property,
+                    &format!("`{other}` is not one of Environment, Ec2InstanceMetadata, EcsContainer"),
+                )),
+            };
+        }
+        let sdk = |kind, keys: &[&str]| {
+            let settings = keys.iter().filter_map(|key| Some(((*key).to_owned(), profile.value(key)?))).collect();
+            Source::Sdk { profile: profile.name.to_owned(), kind, settings, sso_session: None }
+        };
+        if profile.get("web_identity_token_file").is_some() {
+            profile
+                .checked("role_arn", RoleArn::parse)?
+                .ok_or_else(|| profile.error("`web_identity_token_file` needs a `role_arn`"))?;
+            profile.checked("role_session_name", validate::session_name)?;
+            return Ok(sdk(SdkSource::WebIdentity, &["role_arn", "web_identity_token_file", "role_session_name"]));
+        }
+        if let Some(keys) = self.keys(profile)? {
+            return Ok(keys);
+        }
+        if profile.get("sso_session").is_some() || profile.get("sso_start_url").is_some() {
+            return self.sso(profile);
+        }
+        if profile.get("login_session").is_some() {
+            return Ok(sdk(SdkSource::Login, &["login_session", "region"]));
+        }
+        if let Some(property) = profile.get("credential_process") {
+            if names_keyrole(&property.value) {
+                let target = property.value.split_whitespace().last().unwrap_or_default();
+                return Err(profile
+                    .invalid(property, &format!("it is keyrole itself: `{}` → `{target}`", profile.name))
+                    .hint("give the role as `keyrole_role_arn` with `keyrole_source_profile`, a profile with keys"));
+            }
+            return Ok(sdk(SdkSource::Process, &["credential_process"]));
+        }
+        Err(profile.error("there are no credentials here").hint(
+            "a source profile needs `aws_access_key_id` and `aws_secret_access_key`, `sso_session`, \
+             `web_identity_token_file` or `credential_process`",
+        ))
+    }
+
+    fn environment(&self) -> Result<Source> {
+        let var = |name| self.world.var(name);
+        match (var("AWS_ACCESS_KEY_ID"), var("AWS_SECRET_ACCESS_KEY")) {
+            (Some(access_key_id), Some(_)) => {
+                Ok(Source::Environment { access_key_id, temporary: var("AWS_SESSION_TOKEN").is_some() })
+            }
+            _ => Err(Error::usage("`credential_source = Environment`, but the environment has no credentials")
+                .hint("set `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`")),
+        }
+    }
+
+    fn keys(&self, profile: &Profile) -> Result<Option<Source>> {
+        let half = |has: &Property, lacks: &str| {
+            profile.invalid(has, &format!("`{lacks}` is missing beside it")).hint("both halves of a key are needed")
+        };
+        match (profile.get("aws_access_key_id"), profile.get("aws_secret_access_key")) {
+            (None, None) => Ok(None),
+            (Some(id), None) => Err(half(id, "aws_secret_access_key")),
+            (None, Some(secret)) => Err(half(secret, "aws_access_key_id")),
+            (Some(id), Some(secret)) => {
+                validate::access_key_id(&id.value).map_err(|why| profile.invalid(id, &why))?;
+                Ok(Some(Source::Keys {
+                    profile: profile.name.to_owned(),
+                    access_key_id: id.value.to_string(),
+                    secret_access_key: Secret::new(&*secret.value),
+                    session_token: profile.get("aws_session_token").map(|token| Secret::new(&*token.value)),
+                }))
+            }
+        }
+    }
+
+    fn sso(&self, profile: &Profile) -> Result<Source> {
+        let value = |key: &str| {
+            let missing = || profile.error(format_args!("`{key}` is missing beside the other `sso_` keys"));
+            Ok((key.to_owned(), profile.value(key).ok_or_else(missing)?))
+        };
+        let mut settings = vec![value("sso_account_id")?, value("sso_role_name")?];
+        let Some(property) = profile.get("sso_session") else {
+            settings.extend([value("sso_start_url")?, value("sso_region")?]);
+            return Ok(Source::Sdk {
+                profile: profile.name.to_owned(),
+                kind: SdkSource::Sso,
+                settings,
+                sso_session: None,
+            });
+        };
+        let name = &*property.value;
+        let session = |key: &str| {
+            let found = self.sections.property(SectionKind::SsoSession, name, key);
+            let missing = || profile.invalid(property, &format!("`[sso-session {name}]` has no `{key}`"));
+            Ok((key.to_owned(), found.ok_or_else(missing)?.value.to_string()))
+        };
+        let session = vec![session("sso_start_url")?, session("sso_region")?];
+        settings.push(("sso_session".to_owned(), name.to_owned()));
+        Ok(Source::Sdk {
+            profile: profile.name.to_owned(),
+            kind: SdkSource::Sso,
+            settings,
+            sso_session: Some((name.to_owned(), session)),
+        })
+    }
+
+    /// Decides where STS is, in the order of the AWS CLI v2: environment, then the profile, then the role's partition.
+    fn endpoint(&self, requested: &Profile, source: &Profile, role: Option<&RoleArn>) -> Result<Endpoint> {
+        let var = |name| self.world.var(name);
+        let checked_var = |name: &'static str| {
+            let check = |value: String| validate::region(&value).map_err(|why| Error::usage(format!("`{name}`: {why}")));
+            var(name).map(check).transpose()
+        };
+        let mut region = checked_var("AWS_REGION")?.or(checked_var("AWS_DEFAULT_REGION")?);
+        for profile in [requested, source] {
+            region = region.or(profile.checked("region", validate::region)?);
+        }
+        let partition = match (role, &region) {
+            (Some(role), _) => role.partition().to_owned(),
+            (None, Some(region)) => validate::partition_of_region(region).to_owned(),
+            (None, None) => "aws".to_owned(),
+        };
+        let region = match region {
+            Some(region) if validate::partition_of_region(&region) == partition => region,
+            Some(region) => {
+                return Err(requested
+                    .error(format_args!("region `{region}` is not in the role's partition `{partition}`"))
+                    .hint("set `region` (or `AWS_REGION`) to a region of the role's partition"));
+            }
+            None => validate::default_region(&partition).to_owned(),
+        };
+        let flag = |variable, key| -> Result<bool> {
+            match var(variable) {
+                Some(value) => validate::boolean(&value).map_err(|why| Error::usage(format!("`{variable}`: {why}"))),
+                None => Ok(requested.checked(key, validate::boolean)?.unwrap_or(false)),
+            }
+        };
+        let legacy = match var("AWS_STS_REGIONAL_ENDPOINTS") {
+            Some(value) => validate::is_legacy(&value)
+                .map_err(|why| Error::usage(format!("`AWS_STS_REGIONAL_ENDPOINTS`: {why}")))?,
+            None => requested.checked("sts_regional_endpoints", validate::is_legacy)?.unwrap_or(false),
+        };
+        Ok(Endpoint {
+            url: self.endpoint_url(requested)?,
+            use_fips: flag("AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint")?,
+            use_dualstack: flag("AWS_USE_DUALSTACK_ENDPOINT", "use_dualstack_endpoint")?,
+            global: legacy && validate::has_legacy_global_endpoint(&region),
+            ca_bundle: self.ca_bundle(requested),
+            region,
+            partition,
+        })
+    }
+
+    fn ca_bundle(&self, profile: &Profile) -> Option<(PathBuf, String)> {
+        if let Some(path) = self.world.var("AWS_CA_BUNDLE") {
+            return Some((self.world.expand(&path), "`AWS_CA_BUNDLE`".to_owned()));
+        }
+        let property = profile.get("ca_bundle")?;
+        let place = format!("`ca_bundle` in `{}` line {}", property.file.display(), property.line);
+        Some((self.world.expand(&property.value), place))
+    }
+
+    fn endpoint_url(&self, profile: &Profile) -> Result<Option<String>> {
+        let var = |name| self.world.var(name);
+        let ignore = match var("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS") {
+            Some(value) => validate::boolean(&value)
+                .map_err(|why| Error::usage(format!("`AWS_IGNORE_CONFIGURED_ENDPOINT_URLS`: {why}")))?,
+            None => profile.checked("ignore_configured_endpoint_urls", validate::boolean)?.unwrap_or(false),
+        };
+        if ignore {
+            return Ok(None);
+        }
+        for variable in ["AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"] {
+            if let Some(url) = var(variable) {
+                validate::url(&url).map_err(|why| Error::usage(format!("`{variable}`: {why}")))?;
+                return Ok(Some(url));
+            }
+        }
+        if let Some(services) = profile.get("services")
+            && let Some(property) =
+                self.sections.nested(SectionKind::Services, &services.value, "sts", "endpoint_url")
+        {
+            validate::url(&property.value).map_err(|why| invalid(property, &why))?;
+            return Ok(Some(property.value.to_string()));
+        }
+        profile.checked("endpoint_url", validate::url)
+    }
+
+    fn choice<T: Copy>(&self, profile: &Profile, key: &str, variable: &str, choices: &[(&str, T)]) -> Result<T> {
+        let pick = |value: &str| {
+            let found = choices.iter().find(|(name, _)| *name == value);
+            let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+            found.map(|(_, choice)| *choice).ok_or_else(|| {
+                format!("`{value}` is not one of {}", names.join(", "))
+            })
+        };
+        match self.world.var(variable) {
+            Some(value) => pick(&value).map_err(|why| Error::usage(format!("`{variable}`: {why}"))),
+            None => Ok(profile.checked(key, pick)?.unwrap_or(choices[0].1)),
+        }
+    }
+}
+
+/// Tells whether a `credential_process` line runs keyrole.
+pub fn names_keyrole(command: &str) -> bool {
+    let words = command.split_whitespace();
+    words.map(|word| word.trim_matches(['"', '\''])).take(2).any(|word| {
+        let file = Path::new(word.rsplit('\\').next().unwrap_or(word)).file_name();
+        file.is_some_and(|file| file == "keyrole" || file == "keyrole.exe")
+    })
+}

@@ -1,0 +1,137 @@
+//! Owns getting the source's credentials, through aws-config wherever it knows how. Async inside, blocking outside.
+
+use crate::credentials::Credentials;
+use crate::error::{Error, Kind, Result};
+use crate::network::{Network, SOURCE_TIMEOUT, causes};
+use crate::profile::{CHAIN_VARIABLE, Plan, SdkSource, Source};
+use crate::secret::Secret;
+use crate::sts::Sts;
+use aws_config::Region;
+use aws_config::credential_process::CredentialProcessProvider;
+use aws_config::ecs::EcsCredentialsProvider;
+use aws_config::environment::EnvironmentVariableCredentialsProvider;
+use aws_config::imds::credentials::ImdsCredentialsProvider;
+use aws_config::login::LoginCredentialsProvider;
+use aws_config::sso::SsoCredentialsProvider;
+use aws_credential_types::provider::{ProvideCredentials, error::CredentialsError};
+use std::path::Path;
+use std::time::SystemTime;
+
+/// Gets the credentials of a plan's source.
+///
+/// # Errors
+/// The source has none, has expired ones, or cannot be asked.
+pub fn credentials(plan: &Plan, network: &Network, session_name: &str, now: i64) -> Result<Credentials> {
+    match &plan.source {
+        Source::Keys { access_key_id, secret_access_key, session_token, .. } => Ok(Credentials {
+            access_key_id: access_key_id.clone(),
+            secret_access_key: secret_access_key.clone(),
+            session_token: session_token.clone(),
+            expiration: None,
+        }),
+        Source::Environment { .. } => ask(plan, network, EnvironmentVariableCredentialsProvider::new()),
+        Source::Ec2InstanceMetadata => {
+            ask(plan, network, ImdsCredentialsProvider::builder().configure(&network.provider_config()).build())
+        }
+        Source::EcsContainer => {
+            ask(plan, network, EcsCredentialsProvider::builder().configure(&network.provider_config()).build())
+        }
+        Source::Sdk { kind, settings, sso_session, .. } => {
+            let session = sso_session.iter().flat_map(|(_, settings)| settings);
+            let setting = |key: &str| {
+                let found = settings.iter().chain(session.clone()).find(|(name, _)| name == key);
+                found.map(|(_, value)| value.clone())
+            };
+            let required = |key: &str| setting(key).unwrap_or_default();
+            match kind {
+                SdkSource::Process => {
+                    ask(plan, network, CredentialProcessProvider::new(guarded(plan, &required("credential_process"))))
+                }
+                SdkSource::Sso => {
+                    let mut sso = SsoCredentialsProvider::builder()
+                        .configure(&network.provider_config())
+                        .account_id(required("sso_account_id"))
+                        .role_name(required("sso_role_name"))
+                        .start_url(required("sso_start_url"))
+                        .region(Region::new(required("sso_region")));
+                    sso.set_session_name(sso_session.as_ref().map(|(name, _)| name.clone()));
+                    ask(plan, network, sso.build())
+                }
+                SdkSource::Login => {
+                    let config = network.provider_config();
+                    ask(
+                        plan,
+                        network,
+                        LoginCredentialsProvider::builder(required("login_session")).configure(&config).build(),
+                    )
+                }
+                SdkSource::WebIdentity => {
+                    let token = read_token(&required("web_identity_token_file"))?;
+                    let session_name = setting("role_session_name").unwrap_or_else(|| session_name.to_owned());
+                    Sts::new(network, now)
+                        .assume_role_with_web_identity(&required("role_arn"), &session_name, token.expose())
+                        .map(|session| session.to_credentials())
+                }
+            }
+        }
+    }
+}
+
+fn read_token(path: &str) -> Result<Secret> {
+    match std::fs::read_to_string(Path::new(path)) {
+        Ok(token) => Ok(Secret::new(token.trim())),
+        Err(error) => Err(Error::failed(format!("`web_identity_token_file`: cannot read `{path}`: {error}"))),
+    }
+}
+
+/// Tells a keyrole that the other program may run which profiles are already being worked on.
+fn guarded(plan: &Plan, command: &str) -> String {
+    if cfg!(unix) {
+        let chain = plan.chain.replace('\'', r"'\''");
+        format!("export {CHAIN_VARIABLE}='{chain}'; {command}")
+    } else {
+        command.to_owned()
+    }
+}
+
+fn ask(plan: &Plan, network: &Network, provider: impl ProvideCredentials) -> Result<Credentials> {
+    let answer = network.runtime.block_on(async {
+        tokio::time::timeout(SOURCE_TIMEOUT, provider.provide_credentials()).await.unwrap_or_else(|_| {
+            Err(CredentialsError::provider_timed_out(SOURCE_TIMEOUT))
+        })
+    });
+    let found = answer.map_err(|error| explain(plan, &error))?;
+    let since_epoch = |at: SystemTime| {
+        let seconds = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        i64::try_from(seconds).unwrap_or(i64::MAX)
+    };
+    Ok(Credentials {
+        access_key_id: found.access_key_id().to_owned(),
+        secret_access_key: Secret::new(found.secret_access_key()),
+        session_token: found.session_token().map(Secret::new),
+        expiration: found.expiry().map(since_epoch),
+    })
+}
+
+fn explain(plan: &Plan, error: &CredentialsError) -> Error {
+    let kind = match error {
+        CredentialsError::ProviderTimedOut(_) => Kind::Unreachable,
+        _ => Kind::Failed,
+    };
+    let said = causes(error);
+    let failure = Error::new(kind, format!("no credentials from {}: {}", plan.source.describe(), said.trim()));
+    match &plan.source {
+        Source::Sdk { profile, kind: SdkSource::Sso, .. } => {
+            failure.hint(format!("run `aws sso login --profile {profile}`, then retry"))
+        }
+        Source::Sdk { profile, kind: SdkSource::Login, .. } => {
+            failure.hint(format!("run `aws login --profile {profile}`, then retry"))
+        }
+        Source::Sdk { kind: SdkSource::Process, .. } => {
+            failure.hint("run the `credential_process` of that profile by hand to see what it says")
+        }
+        Source::Ec2InstanceMetadata => failure.hint("is this an EC2 instance with a role?"),
+        Source::EcsContainer => failure.hint("is `AWS_CONTAINER_CREDENTIALS_RELATIVE_URI` or `…_FULL_URI` set?"),
+        _ => failure,
+    }
+}

@@ -1,0 +1,124 @@
+//! `keyrole_store = keyutils`: the Linux kernel keyring. No daemon, no disk, three system calls a read.
+//!
+//! Entries are `user` keys in the user keyring `@u`. It exists for every user id without any login session, so
+//! cron, ssh and containers see the same one, and since Linux 5.3 it lives until reboot. A process that has no
+//! session keyring linked to `@u` does not *possess* the keys in it, so each key also grants its user id what the
+//! possessor may do; that gives nothing to anybody new, as every process of that user may link `@u` anyway.
+
+use super::{SecretStore, StoreError};
+use crate::cache::NAME_PREFIX;
+use linux_keyutils::{
+    Key, KeyError, KeyPermissionsBuilder, KeyRing, KeyRingIdentifier, KeySerialId, Permission,
+};
+use std::time::Duration;
+use zeroize::Zeroizing;
+
+/// The size to try first: an entry with a token of usual length, twice over.
+const USUAL_BYTES: usize = 4096;
+/// The largest payload of a `user` key.
+const MAX_BYTES: usize = 32_767;
+
+pub struct Keyutils;
+
+impl Keyutils {
+    fn find(name: &str) -> Result<Option<Key>, StoreError> {
+        let ring = KeyRing::from_special_id(KeyRingIdentifier::User, false).map_err(unavailable)?;
+        match ring.search(name) {
+            Ok(key) => Ok(Some(key)),
+            Err(error) if is_missing(&error) => Ok(None),
+            Err(error) => Err(unavailable(error)),
+        }
+    }
+}
+
+impl SecretStore for Keyutils {
+    fn label(&self) -> &'static str {
+        "keyutils"
+    }
+
+    fn get(&self, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+        let Some(key) = Self::find(name)? else { return Ok(None) };
+        for size in [USUAL_BYTES, MAX_BYTES] {
+            let mut buffer = Zeroizing::new(vec![0; size]);
+            match key.read(&mut *buffer) {
+                // The kernel tells the whole length, even if the buffer was too short and got nothing.
+                Ok(length) if length > size => continue,
+                Ok(length) => {
+                    buffer.truncate(length);
+                    return Ok(Some(buffer));
+                }
+                // The writer has added the key but not yet opened it to its user id.
+                Err(KeyError::AccessDenied) => return Ok(None),
+                Err(error) if is_missing(&error) => return Ok(None),
+                Err(error) => return Err(unavailable(error)),
+            }
+        }
+        Ok(None)
+    }
+
+    fn set(&self, name: &str, secret: &[u8], ttl: Duration) -> Result<(), StoreError> {
+        let ring = KeyRing::from_special_id(KeyRingIdentifier::User, true).map_err(unavailable)?;
+        // Possession is needed to set permissions. The process keyring ends with this process.
+        KeyRing::from_special_id(KeyRingIdentifier::Process, true)
+            .and_then(|process| process.link_keyring(ring))
+            .map_err(unavailable)?;
+        let key = ring.add_key(name, secret).map_err(|error| match error {
+            KeyError::QuotaExceeded => {
+                StoreError::Full("the kernel keyring is full (`/proc/key-users` shows this user's quota)".to_owned())
+            }
+            other => unavailable(other),
+        })?;
+        let user = Permission::VIEW | Permission::READ | Permission::WRITE | Permission::SEARCH;
+        let permissions = KeyPermissionsBuilder::builder().posessor(Permission::ALL).user(user).build();
+        key.set_perms(permissions).map_err(unavailable)?;
+        // The kernel forgets the entry by itself, and gives its bytes back to the quota.
+        key.set_timeout(usize::try_from(ttl.as_secs()).unwrap_or(usize::MAX).max(1)).map_err(unavailable)
+    }
+
+    fn delete(&self, name: &str) -> Result<bool, StoreError> {
+        let Some(key) = Self::find(name)? else { return Ok(false) };
+        match key.invalidate() {
+            Ok(()) => Ok(true),
+            Err(error) if is_missing(&error) => Ok(false),
+            Err(error) => Err(unavailable(error)),
+        }
+    }
+
+    fn names(&self) -> Result<Vec<String>, StoreError> {
+        // Reading a keyring gives the serial numbers of its keys.
+        let ring = Key::from_id(KeySerialId(KeyRingIdentifier::User as i32));
+        let mut serials = vec![0; USUAL_BYTES];
+        loop {
+            match ring.read(&mut serials) {
+                Ok(length) if length > serials.len() => serials.resize(length * 2, 0),
+                Ok(length) => {
+                    serials.truncate(length);
+                    break;
+                }
+                Err(error) if is_missing(&error) => return Ok(Vec::new()),
+                Err(error) => return Err(unavailable(error)),
+            }
+        }
+        let (serials, _) = serials.as_chunks::<4>();
+        let described = serials.iter().filter_map(|&serial| {
+            let metadata = Key::from_id(KeySerialId(i32::from_ne_bytes(serial))).metadata().ok()?;
+            Some(metadata.get_description().to_owned())
+        });
+        Ok(described.filter(|name| name.starts_with(NAME_PREFIX)).collect())
+    }
+}
+
+fn is_missing(error: &KeyError) -> bool {
+    matches!(error, KeyError::KeyDoesNotExist | KeyError::KeyExpired | KeyError::KeyRevoked)
+}
+
+fn unavailable(error: KeyError) -> StoreError {
+    /// `ENOSYS`: the kernel, or the container's filter, does not know the call.
+    const NO_SUCH_CALL: i32 = 38;
+    StoreError::Unavailable(match error {
+        KeyError::Unknown(NO_SUCH_CALL) | KeyError::PermissionDenied | KeyError::OperationNotSupported => {
+            "the kernel keyring is blocked here, as it is in most containers".to_owned()
+        }
+        other => format!("the kernel keyring failed: {other}"),
+    })
+}

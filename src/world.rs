@@ -1,0 +1,47 @@
+//! Owns what the program takes from outside itself: environment variables, the clock, the home directory.
+//! `main.rs` builds the real one; nothing else reads the environment or the clock.
+
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The process's surroundings, passed to everything that needs them.
+pub struct World {
+    /// Looks up an environment variable.
+    pub env: fn(&str) -> Option<String>,
+    /// Reads the wall clock.
+    pub clock: fn() -> SystemTime,
+    /// Reads a text file that a profile names.
+    pub read: fn(&Path) -> std::io::Result<String>,
+    /// The user's home directory, if the system knows one.
+    pub home: Option<PathBuf>,
+}
+
+impl World {
+    /// Looks up an environment variable; an empty one counts as unset, as it does for the AWS CLI.
+    pub fn var(&self, name: &str) -> Option<String> {
+        (self.env)(name).filter(|value| !value.is_empty())
+    }
+
+    /// Gives the wall clock as seconds since the Unix epoch.
+    pub fn now(&self) -> i64 {
+        let since_epoch = (self.clock)().duration_since(UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX)
+    }
+
+    /// Replaces a leading `~/` by the home directory.
+    pub fn expand(&self, path: &str) -> PathBuf {
+        match (path.strip_prefix("~/"), &self.home) {
+            (Some(rest), Some(home)) => home.join(rest),
+            _ => PathBuf::from(path),
+        }
+    }
+
+    /// Gives the directory for locks and the log: `$XDG_STATE_HOME/keyrole` or the platform's equivalent.
+    pub fn state_dir(&self) -> Option<PathBuf> {
+        if let Some(dir) = self.var("XDG_STATE_HOME").filter(|dir| Path::new(dir).is_absolute()) {
+            return Some(Path::new(&dir).join("keyrole"));
+        }
+        let dirs = directories::ProjectDirs::from("", "", "keyrole")?;
+        Some(dirs.state_dir().unwrap_or(dirs.data_local_dir()).to_path_buf())
+    }
+}
