@@ -131,6 +131,9 @@ pub struct Sections<'a> {
     properties: Vec<Property<'a>>,
 }
 
+/// The rank of a section in the credentials file.
+const MAX_RANK: u8 = 2;
+
 #[derive(Debug)]
 struct Section<'a> {
     kind: SectionKind,
@@ -153,6 +156,18 @@ pub struct Property<'a> {
     pub file: &'a Path,
     /// Its line, counted from 1.
     pub line: usize,
+}
+
+impl Property<'_> {
+    /// Tells whether this is `key` itself, outside of any nested block.
+    pub fn is(&self, key: &str) -> bool {
+        self.block.is_none() && self.key.eq_ignore_ascii_case(key)
+    }
+
+    /// Tells whether this is `key` in the nested block `block`.
+    pub fn is_nested(&self, block: &str, key: &str) -> bool {
+        self.block.is_some_and(|of| of.eq_ignore_ascii_case(block)) && self.key.eq_ignore_ascii_case(key)
+    }
 }
 
 // Security: values can be secret keys, so only the place is shown.
@@ -185,59 +200,18 @@ impl<'a> Sections<'a> {
         names
     }
 
-    /// Finds the property that wins for `key`, outside of any nested block.
-    pub fn property(&self, kind: SectionKind, name: &str, key: &str) -> Option<&Property<'a>> {
-        self.winner(kind, name, |property| property.block.is_none() && property.key.eq_ignore_ascii_case(key))
-    }
-
-    /// Finds the property that wins for `key` written with the prefix `keyrole_`.
-    pub fn prefixed(&self, kind: SectionKind, name: &str, key: &str) -> Option<&Property<'a>> {
-        self.winner(kind, name, |property| {
-            property.block.is_none() && without_prefix(property.key).is_some_and(|rest| rest.eq_ignore_ascii_case(key))
-        })
-    }
-
-    /// Finds the property that wins for `key` in the nested block `block`.
-    pub fn nested(&self, kind: SectionKind, name: &str, block: &str, key: &str) -> Option<&Property<'a>> {
-        self.winner(kind, name, |property| {
-            property.block.is_some_and(|in_block| in_block.eq_ignore_ascii_case(block))
-                && property.key.eq_ignore_ascii_case(key)
-        })
-    }
-
-    /// Gives every property of a section that wins for its key, outside of nested blocks.
+    /// Gives the properties of a section, and of all others of that kind and name, the one that wins first.
     pub fn properties(&self, kind: SectionKind, name: &str) -> Vec<&Property<'a>> {
-        let mut found: Vec<&Property<'a>> = Vec::new();
-        for (_, properties) in self.named(kind, name) {
-            for property in properties.iter().filter(|property| property.block.is_none()) {
-                if !found.iter().any(|earlier| earlier.key.eq_ignore_ascii_case(property.key)) {
-                    found.extend(self.property(kind, name, property.key));
+        let mut found = Vec::new();
+        for rank in (0..=MAX_RANK).rev() {
+            for (index, section) in self.sections.iter().enumerate().rev() {
+                if section.kind == kind && section.rank == rank && section.name == name {
+                    let end = self.sections.get(index + 1).map_or(self.properties.len(), |next| next.first_property);
+                    found.extend(self.properties[section.first_property..end].iter().rev());
                 }
             }
         }
         found
-    }
-
-    fn winner(&self, kind: SectionKind, name: &str, wanted: impl Fn(&Property) -> bool) -> Option<&Property<'a>> {
-        let mut best: Option<(u8, &Property<'a>)> = None;
-        for (rank, properties) in self.named(kind, name) {
-            if best.is_some_and(|(best_rank, _)| best_rank > rank) {
-                continue;
-            }
-            if let Some(property) = properties.iter().rev().find(|property| wanted(property)) {
-                best = Some((rank, property));
-            }
-        }
-        best.map(|(_, property)| property)
-    }
-
-    fn named(&self, kind: SectionKind, name: &str) -> impl Iterator<Item = (u8, &[Property<'a>])> {
-        self.sections.iter().enumerate().filter_map(move |(index, section)| {
-            (section.kind == kind && section.name == name).then(|| {
-                let end = self.sections.get(index + 1).map_or(self.properties.len(), |next| next.first_property);
-                (section.rank, &self.properties[section.first_property..end])
-            })
-        })
     }
 }
 
@@ -306,7 +280,7 @@ fn parse<'a>(file: &'a AwsFile, sections: &mut Sections<'a>) -> Result<()> {
 
 fn section(file: FileKind, header: &str, first_property: usize) -> Option<Section<'_>> {
     let (kind, name, rank) = match file {
-        FileKind::Credentials => (SectionKind::Profile, Cow::Borrowed(header), 2),
+        FileKind::Credentials => (SectionKind::Profile, Cow::Borrowed(header), MAX_RANK),
         FileKind::Config => match header.split_once([' ', '\t']) {
             Some(("profile", name)) => (SectionKind::Profile, unquote(name.trim()), 1),
             Some(("sso-session", name)) => (SectionKind::SsoSession, unquote(name.trim()), 1),
@@ -359,7 +333,8 @@ mod tests {
     fn value(config: &str, credentials: &str, profile: &str, key: &str) -> Option<String> {
         let files = AwsFiles::from_text(config, credentials);
         let sections = files.sections().unwrap();
-        sections.property(SectionKind::Profile, profile, key).map(|property| property.value.to_string())
+        let properties = sections.properties(SectionKind::Profile, profile);
+        properties.iter().find(|property| property.is(key)).map(|property| property.value.to_string())
     }
 
     fn error(config: &str) -> String {
@@ -379,7 +354,8 @@ mod tests {
         assert_eq!(value(text, "", "a", "region").as_deref(), Some("outer"));
         let files = AwsFiles::from_text(text, "");
         let sections = files.sections().unwrap();
-        let nested = sections.nested(SectionKind::Profile, "a", "s3", "region").unwrap();
+        let properties = sections.properties(SectionKind::Profile, "a");
+        let nested = properties.iter().find(|property| property.is_nested("s3", "region")).unwrap();
         assert_eq!((&*nested.value, nested.line), ("nested", 3));
     }
 
@@ -458,11 +434,12 @@ mod tests {
             }
             let files = AwsFiles::from_text(&text, "");
             let sections = files.sections().unwrap();
+            let properties = sections.properties(SectionKind::Profile, &name);
+            prop_assert_eq!(properties.len(), pairs.len());
             for (key, value) in &pairs {
-                let property = sections.property(SectionKind::Profile, &name, key).unwrap();
+                let property = properties.iter().find(|property| property.is(key)).unwrap();
                 prop_assert_eq!(&*property.value, value.as_str());
             }
-            prop_assert_eq!(sections.properties(SectionKind::Profile, &name).len(), pairs.len());
         }
     }
 }

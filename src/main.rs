@@ -5,7 +5,7 @@ use clap::error::ErrorKind;
 use keyrole::cli::{Cli, Command, Get};
 use keyrole::commands::{get, login, logout, pages, status};
 use keyrole::error::{Error, Result};
-use keyrole::world::World;
+use keyrole::world::{Environment, World};
 use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::SystemTime;
@@ -18,7 +18,7 @@ fn main() -> ExitCode {
         std::process::exit(1);
     }));
     let world = World {
-        env: |name| std::env::var(name).ok(),
+        env: Environment::new(std::env::vars_os()),
         clock: SystemTime::now,
         read: |path| std::fs::read_to_string(path),
         home: std::env::home_dir().filter(|home| !home.as_os_str().is_empty()),

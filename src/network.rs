@@ -115,7 +115,7 @@ fn read_bundle(path: &Path, place: &str) -> Result<Vec<u8>> {
 
 /// Turns a failure to connect into an error that says what to look at.
 pub fn unreachable(what: &str, cause: &dyn std::error::Error) -> Error {
-    let text = causes(cause);
+    let text = innermost(cause);
     let lower = text.to_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
     let hint = if has(&["unknownissuer", "unknown issuer", "certificate", "notvalidforname"]) {
@@ -128,6 +128,15 @@ pub fn unreachable(what: &str, cause: &dyn std::error::Error) -> Error {
         "check the network, `HTTPS_PROXY`, and `endpoint_url`, then retry"
     };
     Error::new(Kind::Unreachable, format!("cannot reach {what}: {text}")).hint(hint)
+}
+
+/// Gives the cause that says most, the last one, without the layers it came through.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut last = error;
+    while let Some(cause) = last.source() {
+        last = cause;
+    }
+    last.to_string()
 }
 
 /// Puts an error and its causes on one line, without repeating what is said twice.

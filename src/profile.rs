@@ -1,7 +1,7 @@
 //! Owns the step from sections and a profile's name to a `Plan`: a source, then the STS calls in order. Pure: it
 //! sends nothing and asks nobody, so every mistake in the configuration is found before anything happens.
 
-use crate::config::{Property, SectionKind, Sections};
+use crate::config::{Property, SectionKind, Sections, without_prefix};
 use crate::error::{Error, Result};
 use crate::secret::Secret;
 use crate::validate::{self, RoleArn};
@@ -319,8 +319,7 @@ pub fn plan(sections: &Sections, name: &str, world: &World) -> Result<Plan> {
 
 /// Tells whether a profile names a role of its own, which `login --all` is to warm.
 pub fn has_role(sections: &Sections, name: &str) -> bool {
-    let profile = Profile { sections, name, is_hop: true };
-    profile.get("role_arn").is_some()
+    Profile::new(sections, name).get("role_arn").is_some()
 }
 
 /// Refuses to run for a profile that is waiting for a program that runs us.
@@ -355,19 +354,27 @@ const PROMPTS: &[(&str, PromptChoice)] =
 
 /// One profile on the way from the one asked for to the source.
 struct Profile<'s> {
-    sections: &'s Sections<'s>,
+    config_path: &'s Path,
     name: &'s str,
+    /// The property that wins comes first.
+    properties: Vec<&'s Property<'s>>,
     /// It is a role to assume, not the source.
     is_hop: bool,
 }
 
 impl<'s> Profile<'s> {
+    fn new(sections: &'s Sections<'s>, name: &'s str) -> Self {
+        let properties = sections.properties(SectionKind::Profile, name);
+        Self { config_path: sections.config_path(), name, properties, is_hop: false }
+    }
+
     /// Finds a property by the one rule: the key with the prefix `keyrole_` wins. Empty counts as unset.
     fn get(&self, key: &str) -> Option<&'s Property<'s>> {
-        let prefixed = self.sections.prefixed(SectionKind::Profile, self.name, key);
-        prefixed
-            .or_else(|| self.sections.property(SectionKind::Profile, self.name, key))
-            .filter(|property| !property.value.is_empty())
+        let is_prefixed = |property: &&Property| {
+            property.block.is_none() && without_prefix(property.key).is_some_and(|rest| rest.eq_ignore_ascii_case(key))
+        };
+        let find = |wanted: &dyn Fn(&&Property) -> bool| self.properties.iter().copied().find(wanted);
+        find(&is_prefixed).or_else(|| find(&|property| property.is(key))).filter(|property| !property.value.is_empty())
     }
 
     fn value(&self, key: &str) -> Option<String> {
@@ -384,7 +391,7 @@ impl<'s> Profile<'s> {
     }
 
     fn error(&self, what: impl std::fmt::Display) -> Error {
-        Error::usage(format!("profile `{}` in `{}`: {what}", self.name, self.sections.config_path().display()))
+        Error::usage(format!("profile `{}` in `{}`: {what}", self.name, self.config_path.display()))
     }
 }
 
@@ -406,7 +413,7 @@ impl<'s> Planner<'s> {
             if !self.sections.contains(SectionKind::Profile, next) {
                 return Err(self.unknown(next, chain.last()));
             }
-            let mut profile = Profile { sections: self.sections, name: next, is_hop: false };
+            let mut profile = Profile::new(self.sections, next);
             let shown = |chain: &[Profile]| {
                 let names: Vec<&str> = chain.iter().map(|profile| profile.name).chain([next]).collect();
                 format!("`{}`", names.join("` → `"))
@@ -614,8 +621,9 @@ impl<'s> Planner<'s> {
             });
         };
         let name = &*property.value;
+        let properties = self.sections.properties(SectionKind::SsoSession, name);
         let session = |key: &str| {
-            let found = self.sections.property(SectionKind::SsoSession, name, key);
+            let found = properties.iter().find(|property| property.is(key));
             let missing = || profile.invalid(property, &format!("`[sso-session {name}]` has no `{key}`"));
             Ok((key.to_owned(), found.ok_or_else(missing)?.value.to_string()))
         };
@@ -701,10 +709,9 @@ impl<'s> Planner<'s> {
                 return Ok(Some(url));
             }
         }
-        if let Some(services) = profile.get("services")
-            && let Some(property) =
-                self.sections.nested(SectionKind::Services, &services.value, "sts", "endpoint_url")
-        {
+        let services = profile.get("services").map(|services| &*services.value);
+        let properties = services.map(|name| self.sections.properties(SectionKind::Services, name)).unwrap_or_default();
+        if let Some(property) = properties.iter().find(|property| property.is_nested("sts", "endpoint_url")) {
             validate::url(&property.value).map_err(|why| invalid(property, &why))?;
             return Ok(Some(property.value.to_string()));
         }
@@ -733,4 +740,210 @@ pub fn names_keyrole(command: &str) -> bool {
         let file = Path::new(word.rsplit('\\').next().unwrap_or(word)).file_name();
         file.is_some_and(|file| file == "keyrole" || file == "keyrole.exe")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::AwsFiles;
+    use crate::error::Kind;
+    use crate::world::Environment;
+
+    const KEYS: &str = "[base]\naws_access_key_id = AKIAIOSFODNN7EXAMPLE\naws_secret_access_key = secret\n";
+
+    fn world(variables: &[(&str, &str)]) -> World {
+        let variables = variables.iter().map(|(name, value)| (name.into(), value.into()));
+        World {
+            env: Environment::new(variables),
+            clock: || std::time::UNIX_EPOCH,
+            read: |path| Ok(format!(r#"{{"from":"{}"}}"#, path.display())),
+            home: Some("/home/me".into()),
+        }
+    }
+
+    fn plan_in(config: &str, name: &str, variables: &[(&str, &str)]) -> Result<Plan> {
+        plan(&AwsFiles::from_text(config, KEYS).sections().unwrap(), name, &world(variables))
+    }
+
+    fn plan_of(config: &str, name: &str) -> Plan {
+        plan_in(config, name, &[]).unwrap()
+    }
+
+    #[track_caller]
+    fn refused(config: &str, name: &str, words: &[&str]) {
+        let error = plan_in(config, name, &[]).unwrap_err();
+        assert_eq!(error.kind(), Kind::Usage);
+        for word in words {
+            assert!(error.to_string().contains(word), "no {word:?} in {error}");
+        }
+    }
+
+    fn role(name: &str, source: &str, more: &str) -> String {
+        format!(
+            "[profile {name}]\nrole_arn = arn:aws:iam::444455556666:role/{name}\nsource_profile = {source}\n{more}\n"
+        )
+    }
+
+    fn names(plan: &Plan) -> Vec<&str> {
+        let name = |step: &'_ Step| match step {
+            Step::SessionToken { .. } => "session token",
+            Step::AssumeRole(role) => match role.arn.name() {
+                "a" => "a",
+                "b" => "b",
+                _ => "other",
+            },
+        };
+        plan.steps.iter().map(name).collect()
+    }
+
+    #[test]
+    fn the_prefixed_key_wins_over_the_plain_one() {
+        let config = role("a", "nowhere", "keyrole_source_profile = base\nKEYROLE_REGION = eu-west-1\nregion = us-east-1");
+        let plan = plan_of(&config, "a");
+        assert_eq!(plan.endpoint.region, "eu-west-1");
+        assert!(matches!(plan.source, Source::Keys { ref profile, .. } if profile == "base"));
+    }
+
+    #[test]
+    fn a_serial_on_the_source_makes_one_shared_mfa_session_for_every_role() {
+        let base = "[profile base]\nmfa_serial = arn:aws:iam::111122223333:mfa/me\n";
+        let config = format!("{base}{}{}", role("a", "base", ""), role("b", "a", ""));
+        assert_eq!(names(&plan_of(&config, "a")), ["session token", "a"]);
+        assert_eq!(names(&plan_of(&config, "b")), ["session token", "a", "b"]);
+        assert_eq!(plan_of(&config, "a").steps[0], plan_of(&config, "b").steps[0]);
+    }
+
+    #[test]
+    fn without_an_mfa_session_the_code_goes_into_the_first_role() {
+        let base = "[profile base]\nmfa_serial = arn:aws:iam::111122223333:mfa/me\nmfa_session_duration = 0\n";
+        let plan = plan_of(&format!("{base}{}{}", role("a", "base", ""), role("b", "a", "")), "b");
+        assert_eq!(names(&plan), ["a", "b"]);
+        assert!(plan.steps[0].mfa().is_some() && plan.steps[1].mfa().is_none());
+    }
+
+    #[test]
+    fn the_serial_of_the_role_wins_over_that_of_the_source() {
+        let base = "[profile base]\nmfa_serial = arn:aws:iam::111122223333:mfa/me\n";
+        let config = format!("{base}{}", role("a", "base", "mfa_serial = GAHT12345678"));
+        assert_eq!(plan_of(&config, "a").mfa().unwrap().serial, "GAHT12345678");
+    }
+
+    #[test]
+    fn a_role_assumed_with_a_role_is_capped_at_one_hour() {
+        let long = "duration_seconds = 43200";
+        let config = format!("[profile base]\n{}{}", role("a", "base", long), role("b", "a", long));
+        assert_eq!(plan_of(&config, "a").role().unwrap().duration, Some(43_200));
+        let plan = plan_of(&config, "b");
+        assert_eq!(plan.role().unwrap().duration, Some(3600));
+        let web = "[profile w]\nrole_arn = arn:aws:iam::444455556666:role/w\nweb_identity_token_file = /t\n";
+        assert_eq!(plan_of(&format!("{web}{}", role("a", "w", long)), "a").role().unwrap().duration, Some(3600));
+    }
+
+    #[test]
+    fn keys_without_a_role_give_a_session_token() {
+        let plan = plan_of("[profile base]\nmfa_serial = GAHT12345678\n", "base");
+        assert_eq!(names(&plan), ["session token"]);
+        assert!(plan.mfa().is_some());
+        assert!(plan_of("", "base").mfa().is_none());
+    }
+
+    #[test]
+    fn loops_are_refused_with_the_chain() {
+        let config = format!("{}{}{}", role("a", "b", ""), role("b", "c", ""), role("c", "a", ""));
+        refused(&config, "a", &["runs in a circle", "`a` → `b` → `c` → `a`"]);
+    }
+
+    #[test]
+    fn a_chain_of_ten_roles_is_planned_and_one_of_eleven_is_refused() {
+        let chain = |length: usize| -> String {
+            let link = |n: usize| role(&format!("r{n}"), &if n == 1 { "base".into() } else { format!("r{}", n - 1) }, "");
+            (1..=length).map(link).collect()
+        };
+        assert_eq!(plan_of(&chain(10), "r10").steps.len(), 10);
+        refused(&chain(11), "r11", &["longer than 10", "`r11` → `r10`"]);
+    }
+
+    #[test]
+    fn a_source_that_is_keyrole_itself_is_refused_with_the_chain() {
+        for command in ["/usr/bin/keyrole get a", "\"keyrole\" get a", "env keyrole get a", r"C:\bin\keyrole.exe get a"] {
+            let config = format!("[profile x]\ncredential_process = {command}\n{}", role("a", "x", ""));
+            refused(&config, "a", &["keyrole itself", "`x` → `a`"]);
+        }
+        let other = format!("[profile x]\ncredential_process = my-keyrole-like get a\n{}", role("a", "x", ""));
+        assert!(matches!(plan_of(&other, "a").source, Source::Sdk { kind: SdkSource::Process, .. }));
+    }
+
+    #[test]
+    fn a_profile_that_waits_for_the_program_that_runs_us_is_refused() {
+        let error = plan_in(&role("a", "base", ""), "a", &[(CHAIN_VARIABLE, "a,b%2Cc")]).unwrap_err();
+        assert!(error.to_string().contains("`a` → `b,c` → `a`"), "{error}");
+        assert_eq!(plan_in(&role("a", "base", ""), "a", &[(CHAIN_VARIABLE, "b")]).unwrap().chain, "b,a");
+    }
+
+    #[test]
+    fn a_role_that_names_itself_uses_its_own_keys() {
+        let keys = "aws_access_key_id = AKIAIOSFODNN7EXAMPLE\naws_secret_access_key = s";
+        assert!(matches!(plan_of(&role("a", "a", keys), "a").source, Source::Keys { .. }));
+        refused(&role("a", "a", ""), "a", &["names itself"]);
+    }
+
+    #[test]
+    fn half_a_source_is_refused_and_the_other_half_is_named() {
+        refused("[profile x]\naws_access_key_id = AKIAIOSFODNN7EXAMPLE\n", "x", &["`aws_secret_access_key` is missing"]);
+        refused("[profile x]\naws_secret_access_key = s\n", "x", &["`aws_access_key_id` is missing"]);
+        refused("[profile x]\nsso_start_url = u\nsso_region = r\nsso_account_id = 1\n", "x", &["`sso_role_name` is missing"]);
+        refused("[profile x]\nsso_session = s\nsso_account_id = 1\nsso_role_name = r\n", "x", &["`[sso-session s]`"]);
+        refused("[profile a]\nrole_arn = arn:aws:iam::444455556666:role/a\n", "a", &["needs `source_profile`"]);
+        refused(&role("a", "base", "credential_source = Environment"), "a", &["cannot stand beside"]);
+    }
+
+    #[test]
+    fn every_bad_value_is_named_with_file_line_and_key() {
+        for (line, words) in [
+            ("duration_seconds = 1h", ["`duration_seconds`", "900 to 43200"]),
+            ("role_session_name = a b", ["`role_session_name`", "session name"]),
+            ("mfa_serial = x", ["`mfa_serial`", "serial"]),
+            ("region = euwest1", ["`region`", "form eu-west-1"]),
+            ("region = cn-north-1", ["region", "partition `aws`"]),
+            ("session_tags = a", ["`session_tags`", "key=value"]),
+            ("policy = []", ["`policy`", "JSON object"]),
+            ("endpoint_url = sts.example", ["`endpoint_url`", "URL"]),
+            ("keyrole_store = cloud", ["`keyrole_store`", "auto"]),
+            ("mfa_serial = GAHT12345678\nmfa_session_duration = 5", ["`mfa_session_duration`", "900 to 129600"]),
+        ] {
+            refused(&role("a", "base", line), "a", &words);
+        }
+        refused(&role("a", "base", "duration_seconds = 1h"), "a", &["profile `a`", "`~/.aws/config` line 4"]);
+    }
+
+    #[test]
+    fn the_environment_decides_before_the_profile_does() {
+        let config = role("a", "base", "region = eu-west-1\nendpoint_url = https://profile\nsts_regional_endpoints = legacy");
+        let endpoint = |variables| plan_in(&config, "a", variables).unwrap().endpoint;
+        assert_eq!(endpoint(&[("AWS_REGION", "us-west-2"), ("AWS_DEFAULT_REGION", "us-west-1")]).region, "us-west-2");
+        assert_eq!(endpoint(&[("AWS_ENDPOINT_URL", "https://b"), ("AWS_ENDPOINT_URL_STS", "https://a")]).url.unwrap(), "https://a");
+        assert_eq!(endpoint(&[]).url.unwrap(), "https://profile");
+        assert_eq!(endpoint(&[("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")]).url, None);
+        assert!(endpoint(&[]).global && !endpoint(&[("AWS_STS_REGIONAL_ENDPOINTS", "regional")]).global);
+    }
+
+    #[test]
+    fn the_services_section_gives_the_endpoint_of_sts() {
+        let services = "[services local]\nsts =\n  endpoint_url = http://localhost:4566\ns3 =\n  endpoint_url = http://no\n";
+        let config = role("a", "base", "services = local\nendpoint_url = http://later") + services;
+        assert_eq!(plan_of(&config, "a").endpoint.url.unwrap(), "http://localhost:4566");
+    }
+
+    #[test]
+    fn without_a_region_the_partition_of_the_role_decides() {
+        let china = "[profile a]\nrole_arn = arn:aws-cn:iam::444455556666:role/a\nsource_profile = base\n";
+        assert_eq!(plan_of(china, "a").endpoint.region, "cn-north-1");
+        assert_eq!(plan_of(&role("a", "base", ""), "a").endpoint.region, "us-east-1");
+    }
+
+    #[test]
+    fn a_policy_may_be_in_a_file() {
+        let plan = plan_of(&role("a", "base", "policy = file:~/policy.json"), "a");
+        assert_eq!(plan.role().unwrap().policy.as_deref(), Some(r#"{"from":"/home/me/policy.json"}"#));
+    }
 }

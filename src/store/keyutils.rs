@@ -13,7 +13,7 @@ use linux_keyutils::{
 use std::time::Duration;
 use zeroize::Zeroizing;
 
-/// The size to try first: an entry with a token of usual length, twice over.
+/// Room for the serial numbers of a thousand keys, to try first.
 const USUAL_BYTES: usize = 4096;
 /// The largest payload of a `user` key.
 const MAX_BYTES: usize = 32_767;
@@ -38,19 +38,21 @@ impl SecretStore for Keyutils {
 
     fn get(&self, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
         let Some(key) = Self::find(name)? else { return Ok(None) };
-        for size in [USUAL_BYTES, MAX_BYTES] {
-            let mut buffer = Zeroizing::new(vec![0; size]);
+        // The kernel tells the length first, so that no larger buffer has to be wiped.
+        let mut length = match key.read(&mut []) {
+            Ok(length) => length,
+            Err(error) => return missing(error),
+        };
+        // Another process may put a longer entry in its place between the two calls.
+        while length <= MAX_BYTES {
+            let mut buffer = Zeroizing::new(vec![0; length]);
             match key.read(&mut *buffer) {
-                // The kernel tells the whole length, even if the buffer was too short and got nothing.
-                Ok(length) if length > size => continue,
-                Ok(length) => {
-                    buffer.truncate(length);
+                Ok(now) if now > length => length = now,
+                Ok(now) => {
+                    buffer.truncate(now);
                     return Ok(Some(buffer));
                 }
-                // The writer has added the key but not yet opened it to its user id.
-                Err(KeyError::AccessDenied) => return Ok(None),
-                Err(error) if is_missing(&error) => return Ok(None),
-                Err(error) => return Err(unavailable(error)),
+                Err(error) => return missing(error),
             }
         }
         Ok(None)
@@ -105,6 +107,16 @@ impl SecretStore for Keyutils {
             Some(metadata.get_description().to_owned())
         });
         Ok(described.filter(|name| name.starts_with(NAME_PREFIX)).collect())
+    }
+}
+
+/// Tells an entry that is not there, or not yet, from a keyring that fails.
+fn missing(error: KeyError) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+    match error {
+        // The writer has added the key but not yet opened it to its user id.
+        KeyError::AccessDenied => Ok(None),
+        error if is_missing(&error) => Ok(None),
+        error => Err(unavailable(error)),
     }
 }
 
