@@ -90,7 +90,13 @@ impl AwsFiles {
     /// # Errors
     /// A line that is neither a section, a property, a continuation nor a comment, with file and line.
     pub fn sections(&self) -> Result<Sections<'_>> {
-        let mut sections = Sections { config_path: &self.config.path, sections: Vec::new(), properties: Vec::new() };
+        // Some 25 bytes a line and five lines a section; what is too little grows, what is too much is never touched.
+        let bytes = self.config.text.len() + self.credentials.text.len();
+        let mut sections = Sections {
+            config_path: &self.config.path,
+            sections: Vec::with_capacity(bytes / 125 + 4),
+            properties: Vec::with_capacity(bytes / 25 + 4),
+        };
         parse(&self.config, &mut sections)?;
         parse(&self.credentials, &mut sections)?;
         Ok(sections)
@@ -236,15 +242,15 @@ fn parse<'a>(file: &'a AwsFile, sections: &mut Sections<'a>) -> Result<()> {
     let mut in_section = false;
     for (index, raw) in text.lines().enumerate() {
         let line = index + 1;
-        let content = raw.trim();
-        if content.is_empty() || content.starts_with(['#', ';']) {
+        let content = raw.trim_ascii();
+        if matches!(content.as_bytes().first(), None | Some(b'#' | b';')) {
             continue;
         }
         let malformed = |what: &str| {
             Error::usage(format!("`{}` line {line}: {what}", file.path.display()))
                 .hint("a line is `[profile NAME]`, `key = value`, or a comment that begins with `#`")
         };
-        let indent = raw.len() - raw.trim_start().len();
+        let indent = raw.len() - raw.trim_ascii_start().len();
         if let Some(parent) = open.as_ref().filter(|open| indent > open.indent) {
             if parent.is_block {
                 let (key, value) = split_property(content)
@@ -308,19 +314,19 @@ fn unquote(name: &str) -> Cow<'_, str> {
 
 /// Splits at the first `=` or `:`, as Python's `configparser` does for the AWS CLI.
 fn split_property(content: &str) -> Option<(&str, &str)> {
-    let at = content.find(['=', ':'])?;
-    let key = content[..at].trim_end();
-    (!key.is_empty()).then(|| (key, without_comment(content[at + 1..].trim_start())))
+    let at = content.bytes().position(|byte| matches!(byte, b'=' | b':'))?;
+    let key = content[..at].trim_ascii_end();
+    (!key.is_empty()).then(|| (key, without_comment(content[at + 1..].trim_ascii_start())))
 }
 
 /// Cuts a comment off a value: `#` or `;` after white space, or at the value's beginning.
 fn without_comment(value: &str) -> &str {
     let mut after_space = true;
-    for (at, c) in value.char_indices() {
-        if after_space && matches!(c, '#' | ';') {
-            return value[..at].trim_end();
+    for (at, byte) in value.bytes().enumerate() {
+        if after_space && matches!(byte, b'#' | b';') {
+            return value[..at].trim_ascii_end();
         }
-        after_space = c.is_whitespace();
+        after_space = byte.is_ascii_whitespace();
     }
     value
 }

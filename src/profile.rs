@@ -356,25 +356,31 @@ const PROMPTS: &[(&str, PromptChoice)] =
 struct Profile<'s> {
     config_path: &'s Path,
     name: &'s str,
-    /// The property that wins comes first.
-    properties: Vec<&'s Property<'s>>,
+    /// Its properties outside of nested blocks, the one that wins first. Those written with the prefix come without it.
+    prefixed: Vec<(&'s str, &'s Property<'s>)>,
+    plain: Vec<(&'s str, &'s Property<'s>)>,
     /// It is a role to assume, not the source.
     is_hop: bool,
 }
 
 impl<'s> Profile<'s> {
     fn new(sections: &'s Sections<'s>, name: &'s str) -> Self {
-        let properties = sections.properties(SectionKind::Profile, name);
-        Self { config_path: sections.config_path(), name, properties, is_hop: false }
+        let (mut prefixed, mut plain) = (Vec::new(), Vec::new());
+        for property in sections.properties(SectionKind::Profile, name) {
+            match without_prefix(property.key) {
+                _ if property.block.is_some() => {}
+                Some(key) => prefixed.push((key, property)),
+                None => plain.push((property.key, property)),
+            }
+        }
+        Self { config_path: sections.config_path(), name, prefixed, plain, is_hop: false }
     }
 
     /// Finds a property by the one rule: the key with the prefix `keyrole_` wins. Empty counts as unset.
     fn get(&self, key: &str) -> Option<&'s Property<'s>> {
-        let is_prefixed = |property: &&Property| {
-            property.block.is_none() && without_prefix(property.key).is_some_and(|rest| rest.eq_ignore_ascii_case(key))
-        };
-        let find = |wanted: &dyn Fn(&&Property) -> bool| self.properties.iter().copied().find(wanted);
-        find(&is_prefixed).or_else(|| find(&|property| property.is(key))).filter(|property| !property.value.is_empty())
+        let mut properties = self.prefixed.iter().chain(&self.plain);
+        let (_, property) = properties.find(|(name, _)| name.eq_ignore_ascii_case(key))?;
+        (!property.value.is_empty()).then_some(*property)
     }
 
     fn value(&self, key: &str) -> Option<String> {

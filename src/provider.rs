@@ -266,6 +266,6 @@ impl<'a> Provider<'a> {
 }
 
 /// Opens the store that a plan asks for.
-pub fn open_store(plan: &Plan, world: &World) -> Box<dyn SecretStore> {
-    store::open(plan.store, world.state_dir().as_deref())
+pub fn open_store<'a>(plan: &Plan, world: &'a World) -> Box<dyn SecretStore + 'a> {
+    store::open(plan.store, world)
 }

@@ -15,8 +15,11 @@ impl RoleArn {
     /// Checks `arn:PARTITION:iam::ACCOUNT:role/PATH/NAME`.
     pub fn parse(text: &str) -> Check<Self> {
         let wrong = |what: &str| Err(format!("`{text}` is not a role's ARN: {what}"));
-        let parts: Vec<&str> = text.splitn(6, ':').collect();
-        let [arn, partition, service, region, account, resource] = parts[..] else {
+        let mut parts = text.splitn(6, ':');
+        let mut part = || parts.next();
+        let (Some(arn), Some(partition), Some(service), Some(region), Some(account), Some(resource)) =
+            (part(), part(), part(), part(), part(), part())
+        else {
             return wrong("it has the form arn:aws:iam::123456789012:role/NAME");
         };
         if arn != "arn" {
@@ -204,19 +207,14 @@ pub fn policy_arns(text: &str) -> Check<Vec<String>> {
 
 /// Checks a region's form, such as `eu-west-1` or `us-gov-east-1`.
 pub fn region(text: &str) -> Check<String> {
-    let parts: Vec<&str> = text.split('-').collect();
     let is_word = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase());
-    match parts.split_last() {
-        Some((number, words))
-            if words.len() >= 2
-                && words.iter().all(|word| is_word(word))
-                && (1..=2).contains(&number.len())
-                && number.bytes().all(|byte| byte.is_ascii_digit()) =>
-        {
-            Ok(text.to_owned())
-        }
-        _ => Err(format!("`{text}` is not a region, which has the form eu-west-1")),
-    }
+    let is_region = text.rsplit_once('-').is_some_and(|(words, number)| {
+        words.contains('-')
+            && words.split('-').all(is_word)
+            && (1..=2).contains(&number.len())
+            && number.bytes().all(|byte| byte.is_ascii_digit())
+    });
+    if is_region { Ok(text.to_owned()) } else { Err(format!("`{text}` is not a region, which has the form eu-west-1")) }
 }
 
 /// The partitions whose regions are not in `aws`: the prefix of their regions, their name, and the region where

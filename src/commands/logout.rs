@@ -28,7 +28,7 @@ pub fn run(arguments: &Which, world: &World) -> Result<()> {
     let sections = files.sections()?;
     for name in &arguments.profiles {
         let plan = profile::plan(&sections, name, world)?;
-        let store = store::open(plan.store, state_dir.as_deref());
+        let store = store::open(plan.store, world);
         let cache = SessionCache::new(&*store);
         let mut removed = 0;
         for steps in 0..=plan.steps.len() {
@@ -42,10 +42,9 @@ pub fn run(arguments: &Which, world: &World) -> Result<()> {
 }
 
 fn remove_all(world: &World) -> Result<usize> {
-    let state_dir = world.state_dir();
     let mut removed = 0;
     for choice in every_store() {
-        let store = store::open(choice, state_dir.as_deref());
+        let store = store::open(choice, world);
         // A store that is not there holds nothing.
         let Ok(names) = store.names() else { continue };
         for name in names {

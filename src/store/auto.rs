@@ -2,25 +2,29 @@
 
 use super::{SecretStore, StoreError};
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 use zeroize::Zeroizing;
 
-pub struct Auto {
+pub struct Auto<F> {
     first: Box<dyn SecretStore>,
     second: Box<dyn SecretStore>,
-    /// This file exists once an entry had to go to the second store although the first one works. Without it a
+    /// Finds the state directory, which a hit does not need. The file `spilled` exists there once an entry had to go to the second store although the first one works. Without it a
     /// miss would have to ask a daemon, which costs forty times as much as asking the kernel.
-    spilled: Option<PathBuf>,
+    state_dir: F,
 }
 
-impl Auto {
-    pub fn new(first: Box<dyn SecretStore>, second: Box<dyn SecretStore>, state_dir: Option<&Path>) -> Self {
-        Self { first, second, spilled: state_dir.map(|dir| dir.join("spilled")) }
+impl<F: Fn() -> Option<PathBuf>> Auto<F> {
+    pub fn new(first: Box<dyn SecretStore>, second: Box<dyn SecretStore>, state_dir: F) -> Self {
+        Self { first, second, state_dir }
+    }
+
+    fn spilled(&self) -> Option<PathBuf> {
+        Some((self.state_dir)()?.join("spilled"))
     }
 
     fn has_spilled(&self) -> bool {
-        self.spilled.as_deref().is_some_and(Path::exists)
+        self.spilled().is_some_and(|spilled| spilled.exists())
     }
 
     /// Puts both reasons into one, as neither alone explains why nothing was kept.
@@ -29,7 +33,7 @@ impl Auto {
     }
 }
 
-impl SecretStore for Auto {
+impl<F: Fn() -> Option<PathBuf>> SecretStore for Auto<F> {
     fn label(&self) -> &'static str {
         match self.first.get("keyrole:") {
             Ok(_) => self.first.label(),
@@ -52,8 +56,8 @@ impl SecretStore for Auto {
             let _ = self.first.delete(name);
         }
         self.second.set(name, secret, ttl).map_err(|second| self.both(&first, &second))?;
-        if let (StoreError::Full(_), Some(spilled)) = (&first, &self.spilled) {
-            File::create(spilled).map_err(|error| {
+        if let (StoreError::Full(_), Some(spilled)) = (&first, self.spilled()) {
+            File::create(&spilled).map_err(|error| {
                 StoreError::Unavailable(format!("{first}; cannot write `{}`: {error}", spilled.display()))
             })?;
         }
@@ -73,7 +77,7 @@ impl SecretStore for Auto {
             Ok(mut names) if self.has_spilled() => {
                 names.extend(self.second.names()?);
                 if names.is_empty()
-                    && let Some(spilled) = &self.spilled
+                    && let Some(spilled) = self.spilled()
                 {
                     // Nothing is left over there. If the file stays, the next miss is slower, no more.
                     let _ = fs::remove_file(spilled);
@@ -90,11 +94,12 @@ impl SecretStore for Auto {
 mod tests {
     use super::super::memory::Memory;
     use super::*;
+    use std::path::Path;
 
     const TTL: Duration = Duration::from_secs(60);
 
-    fn auto(first: Memory, dir: &Path) -> Auto {
-        Auto::new(Box::new(first), Box::new(Memory::default()), Some(dir))
+    fn auto(first: Memory, dir: &Path) -> Auto<impl Fn() -> Option<PathBuf>> {
+        Auto::new(Box::new(first), Box::new(Memory::default()), || Some(dir.to_owned()))
     }
 
     #[test]

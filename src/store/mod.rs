@@ -12,8 +12,8 @@ mod keyutils;
 mod split;
 
 use crate::profile::StoreChoice;
+use crate::world::World;
 use std::fmt;
-use std::path::Path;
 use std::time::Duration;
 use zeroize::Zeroizing;
 
@@ -71,19 +71,19 @@ impl fmt::Display for StoreError {
 
 /// Opens the store that was chosen. Opening asks nothing of any daemon.
 #[cfg(target_os = "linux")]
-pub fn open(choice: StoreChoice, state_dir: Option<&Path>) -> Box<dyn SecretStore> {
+pub fn open(choice: StoreChoice, world: &World) -> Box<dyn SecretStore + '_> {
     let secret_service = || Box::new(keyring::Keyring::secret_service());
     match choice {
         StoreChoice::Keyutils => Box::new(keyutils::Keyutils),
         StoreChoice::SecretService => secret_service(),
         StoreChoice::None => Box::new(none::Nowhere),
-        _ => Box::new(auto::Auto::new(Box::new(keyutils::Keyutils), secret_service(), state_dir)),
+        _ => Box::new(auto::Auto::new(Box::new(keyutils::Keyutils), secret_service(), || world.state_dir())),
     }
 }
 
 /// Opens the store that was chosen.
 #[cfg(target_os = "macos")]
-pub fn open(choice: StoreChoice, _state_dir: Option<&Path>) -> Box<dyn SecretStore> {
+pub fn open(choice: StoreChoice, _world: &World) -> Box<dyn SecretStore + '_> {
     match choice {
         StoreChoice::None => Box::new(none::Nowhere),
         _ => Box::new(keyring::Keyring::keychain()),
@@ -92,7 +92,7 @@ pub fn open(choice: StoreChoice, _state_dir: Option<&Path>) -> Box<dyn SecretSto
 
 /// Opens the store that was chosen.
 #[cfg(windows)]
-pub fn open(choice: StoreChoice, _state_dir: Option<&Path>) -> Box<dyn SecretStore> {
+pub fn open(choice: StoreChoice, _world: &World) -> Box<dyn SecretStore + '_> {
     match choice {
         StoreChoice::None => Box::new(none::Nowhere),
         _ => Box::new(split::Split::new(keyring::Keyring::wincred(), WINCRED_MAX_BYTES)),
@@ -105,7 +105,7 @@ const WINCRED_MAX_BYTES: usize = 2560;
 
 /// Opens the store that was chosen. This platform has no keyring that keyrole knows.
 #[cfg(not(any(target_os = "linux", target_os = "macos", windows)))]
-pub fn open(_choice: StoreChoice, _state_dir: Option<&Path>) -> Box<dyn SecretStore> {
+pub fn open(_choice: StoreChoice, _world: &World) -> Box<dyn SecretStore + '_> {
     Box::new(none::Nowhere)
 }
 
