@@ -133,8 +133,7 @@ impl<'a> SessionCache<'a> {
 
 /// The entry: version, fingerprint, times, three texts each with its length, and a checksum over all of it.
 fn encode(fingerprint: &Fingerprint, session: &Session) -> Zeroizing<Vec<u8>> {
-    let texts =
-        [session.access_key_id.as_str(), session.secret_access_key.expose(), session.session_token.expose()];
+    let texts = [session.access_key_id.as_str(), session.secret_access_key.expose(), session.session_token.expose()];
     let size = 1 + 16 + 8 + 8 + texts.iter().map(|text| 2 + text.len()).sum::<usize>() + 8;
     let mut entry = Zeroizing::new(Vec::with_capacity(size));
     entry.push(VERSION);
@@ -178,9 +177,9 @@ fn decode(fingerprint: &Fingerprint, entry: &[u8]) -> Option<Session> {
 
 /// FNV-1a, 64 bits. It finds torn and corrupt entries; it is no defence against the store's owner, who needs none.
 fn checksum(bytes: &[u8]) -> [u8; 8] {
-    let sum = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |sum, &byte| {
-        (sum ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
+    let sum = bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |sum, &byte| (sum ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
     sum.to_be_bytes()
 }
 

@@ -124,8 +124,7 @@ fn read_text(path: &Path, named_by: Option<&str>) -> Result<Zeroizing<String>> {
         let at = error.utf8_error().valid_up_to();
         let bytes = Zeroizing::new(error.into_bytes());
         let line = 1 + bytes[..at].iter().filter(|&&byte| byte == b'\n').count();
-        Error::usage(format!("`{}` line {line} is not UTF-8 text", path.display()))
-            .hint("save the file as UTF-8")
+        Error::usage(format!("`{}` line {line} is not UTF-8 text", path.display())).hint("save the file as UTF-8")
     })
 }
 

@@ -5,7 +5,7 @@ use clap::error::ErrorKind;
 use keyrole::cli::{Cli, Command, Get};
 use keyrole::commands::{get, login, logout, pages, status};
 use keyrole::error::{Error, Result};
-use keyrole::world::{Environment, World};
+use keyrole::world::World;
 use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::SystemTime;
@@ -18,7 +18,7 @@ fn main() -> ExitCode {
         std::process::exit(1);
     }));
     let world = World {
-        env: Environment::new(std::env::vars_os()),
+        env: Box::new(|name| std::env::var(name).ok()),
         clock: SystemTime::now,
         read: |path| std::fs::read_to_string(path),
         home: std::env::home_dir().filter(|home| !home.as_os_str().is_empty()),
@@ -93,5 +93,6 @@ fn explain(error: &clap::Error) -> Result<()> {
         message = format!("{message} {}", lines.next().unwrap_or_default());
     }
     let hint = lines.find_map(|line| line.strip_prefix("tip: ").or_else(|| line.strip_prefix("Usage: ")));
-    Err(Error::usage(message).hint(hint.map_or_else(|| "run `keyrole --help`".to_owned(), |hint| hint.replace('\'', "`"))))
+    Err(Error::usage(message)
+        .hint(hint.map_or_else(|| "run `keyrole --help`".to_owned(), |hint| hint.replace('\'', "`"))))
 }

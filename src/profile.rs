@@ -581,10 +581,10 @@ impl<'s> Planner<'s> {
     }
 
     fn environment(&self) -> Result<Source> {
-        let var = |name| self.world.var(name);
-        match (var("AWS_ACCESS_KEY_ID"), var("AWS_SECRET_ACCESS_KEY")) {
+        let secret = |name| self.world.var(name).map(Secret::new);
+        match (self.world.var("AWS_ACCESS_KEY_ID"), secret("AWS_SECRET_ACCESS_KEY")) {
             (Some(access_key_id), Some(_)) => {
-                Ok(Source::Environment { access_key_id, temporary: var("AWS_SESSION_TOKEN").is_some() })
+                Ok(Source::Environment { access_key_id, temporary: secret("AWS_SESSION_TOKEN").is_some() })
             }
             _ => Err(Error::usage("`credential_source = Environment`, but the environment has no credentials")
                 .hint("set `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`")),
@@ -647,7 +647,8 @@ impl<'s> Planner<'s> {
     fn endpoint(&self, requested: &Profile, source: &Profile, role: Option<&RoleArn>) -> Result<Endpoint> {
         let var = |name| self.world.var(name);
         let checked_var = |name: &'static str| {
-            let check = |value: String| validate::region(&value).map_err(|why| Error::usage(format!("`{name}`: {why}")));
+            let check =
+                |value: String| validate::region(&value).map_err(|why| Error::usage(format!("`{name}`: {why}")));
             var(name).map(check).transpose()
         };
         let mut region = checked_var("AWS_REGION")?.or(checked_var("AWS_DEFAULT_REGION")?);
@@ -728,9 +729,7 @@ impl<'s> Planner<'s> {
         let pick = |value: &str| {
             let found = choices.iter().find(|(name, _)| *name == value);
             let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-            found.map(|(_, choice)| *choice).ok_or_else(|| {
-                format!("`{value}` is not one of {}", names.join(", "))
-            })
+            found.map(|(_, choice)| *choice).ok_or_else(|| format!("`{value}` is not one of {}", names.join(", ")))
         };
         match self.world.var(variable) {
             Some(value) => pick(&value).map_err(|why| Error::usage(format!("`{variable}`: {why}"))),
@@ -753,14 +752,15 @@ mod tests {
     use super::*;
     use crate::config::AwsFiles;
     use crate::error::Kind;
-    use crate::world::Environment;
 
     const KEYS: &str = "[base]\naws_access_key_id = AKIAIOSFODNN7EXAMPLE\naws_secret_access_key = secret\n";
 
     fn world(variables: &[(&str, &str)]) -> World {
-        let variables = variables.iter().map(|(name, value)| (name.into(), value.into()));
+        let variables: Vec<(String, String)> =
+            variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let find = move |name: &str| variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
         World {
-            env: Environment::new(variables),
+            env: Box::new(find),
             clock: || std::time::UNIX_EPOCH,
             read: |path| Ok(format!(r#"{{"from":"{}"}}"#, path.display())),
             home: Some("/home/me".into()),
@@ -804,7 +804,8 @@ mod tests {
 
     #[test]
     fn the_prefixed_key_wins_over_the_plain_one() {
-        let config = role("a", "nowhere", "keyrole_source_profile = base\nKEYROLE_REGION = eu-west-1\nregion = us-east-1");
+        let config =
+            role("a", "nowhere", "keyrole_source_profile = base\nKEYROLE_REGION = eu-west-1\nregion = us-east-1");
         let plan = plan_of(&config, "a");
         assert_eq!(plan.endpoint.region, "eu-west-1");
         assert!(matches!(plan.source, Source::Keys { ref profile, .. } if profile == "base"));
@@ -862,7 +863,8 @@ mod tests {
     #[test]
     fn a_chain_of_ten_roles_is_planned_and_one_of_eleven_is_refused() {
         let chain = |length: usize| -> String {
-            let link = |n: usize| role(&format!("r{n}"), &if n == 1 { "base".into() } else { format!("r{}", n - 1) }, "");
+            let link =
+                |n: usize| role(&format!("r{n}"), &if n == 1 { "base".into() } else { format!("r{}", n - 1) }, "");
             (1..=length).map(link).collect()
         };
         assert_eq!(plan_of(&chain(10), "r10").steps.len(), 10);
@@ -871,7 +873,8 @@ mod tests {
 
     #[test]
     fn a_source_that_is_keyrole_itself_is_refused_with_the_chain() {
-        for command in ["/usr/bin/keyrole get a", "\"keyrole\" get a", "env keyrole get a", r"C:\bin\keyrole.exe get a"] {
+        for command in ["/usr/bin/keyrole get a", "\"keyrole\" get a", "env keyrole get a", r"C:\bin\keyrole.exe get a"]
+        {
             let config = format!("[profile x]\ncredential_process = {command}\n{}", role("a", "x", ""));
             refused(&config, "a", &["keyrole itself", "`x` → `a`"]);
         }
@@ -895,9 +898,17 @@ mod tests {
 
     #[test]
     fn half_a_source_is_refused_and_the_other_half_is_named() {
-        refused("[profile x]\naws_access_key_id = AKIAIOSFODNN7EXAMPLE\n", "x", &["`aws_secret_access_key` is missing"]);
+        refused(
+            "[profile x]\naws_access_key_id = AKIAIOSFODNN7EXAMPLE\n",
+            "x",
+            &["`aws_secret_access_key` is missing"],
+        );
         refused("[profile x]\naws_secret_access_key = s\n", "x", &["`aws_access_key_id` is missing"]);
-        refused("[profile x]\nsso_start_url = u\nsso_region = r\nsso_account_id = 1\n", "x", &["`sso_role_name` is missing"]);
+        refused(
+            "[profile x]\nsso_start_url = u\nsso_region = r\nsso_account_id = 1\n",
+            "x",
+            &["`sso_role_name` is missing"],
+        );
         refused("[profile x]\nsso_session = s\nsso_account_id = 1\nsso_role_name = r\n", "x", &["`[sso-session s]`"]);
         refused("[profile a]\nrole_arn = arn:aws:iam::444455556666:role/a\n", "a", &["needs `source_profile`"]);
         refused(&role("a", "base", "credential_source = Environment"), "a", &["cannot stand beside"]);
@@ -924,10 +935,14 @@ mod tests {
 
     #[test]
     fn the_environment_decides_before_the_profile_does() {
-        let config = role("a", "base", "region = eu-west-1\nendpoint_url = https://profile\nsts_regional_endpoints = legacy");
+        let config =
+            role("a", "base", "region = eu-west-1\nendpoint_url = https://profile\nsts_regional_endpoints = legacy");
         let endpoint = |variables| plan_in(&config, "a", variables).unwrap().endpoint;
         assert_eq!(endpoint(&[("AWS_REGION", "us-west-2"), ("AWS_DEFAULT_REGION", "us-west-1")]).region, "us-west-2");
-        assert_eq!(endpoint(&[("AWS_ENDPOINT_URL", "https://b"), ("AWS_ENDPOINT_URL_STS", "https://a")]).url.unwrap(), "https://a");
+        assert_eq!(
+            endpoint(&[("AWS_ENDPOINT_URL", "https://b"), ("AWS_ENDPOINT_URL_STS", "https://a")]).url.unwrap(),
+            "https://a"
+        );
         assert_eq!(endpoint(&[]).url.unwrap(), "https://profile");
         assert_eq!(endpoint(&[("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")]).url, None);
         assert!(endpoint(&[]).global && !endpoint(&[("AWS_STS_REGIONAL_ENDPOINTS", "regional")]).global);
@@ -935,7 +950,8 @@ mod tests {
 
     #[test]
     fn the_services_section_gives_the_endpoint_of_sts() {
-        let services = "[services local]\nsts =\n  endpoint_url = http://localhost:4566\ns3 =\n  endpoint_url = http://no\n";
+        let services =
+            "[services local]\nsts =\n  endpoint_url = http://localhost:4566\ns3 =\n  endpoint_url = http://no\n";
         let config = role("a", "base", "services = local\nendpoint_url = http://later") + services;
         assert_eq!(plan_of(&config, "a").endpoint.url.unwrap(), "http://localhost:4566");
     }

@@ -84,7 +84,8 @@ impl<'a> Provider<'a> {
             Refresh::Session => is_final,
             Refresh::All => true,
         };
-        if !refresh && let Some(session) = self.lookup(&fingerprint).filter(|session| self.is_usable(session, is_final)) {
+        if !refresh && let Some(session) = self.lookup(&fingerprint).filter(|session| self.is_usable(session, is_final))
+        {
             return Ok(session);
         }
         let _lock = self.lock(&fingerprint);

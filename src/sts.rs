@@ -180,8 +180,14 @@ fn not_sts(what: &str) -> Error {
 fn refused(what: &str, code: &str, message: &str) -> Error {
     let said = if message.is_empty() { code.to_owned() } else { format!("{code}: {message}") };
     let kind = match code {
-        "Throttling" | "ThrottlingException" | "RequestLimitExceeded" | "ServiceUnavailable" | "InternalFailure"
-        | "InternalError" | "RequestTimeout" | "IDPCommunicationError" => Kind::Unreachable,
+        "Throttling"
+        | "ThrottlingException"
+        | "RequestLimitExceeded"
+        | "ServiceUnavailable"
+        | "InternalFailure"
+        | "InternalError"
+        | "RequestTimeout"
+        | "IDPCommunicationError" => Kind::Unreachable,
         _ if message.contains("invalid MFA one time pass code") => Kind::WrongCode,
         "ExpiredToken" | "ExpiredTokenException" | "InvalidClientTokenId" | "UnrecognizedClientException" => {
             Kind::CallerRejected
@@ -228,7 +234,9 @@ fn hint(code: &str, message: &str) -> Option<&'static str> {
              `mfa_serial` and `external_id` must be there if the trust policy asks for them"
         }
         "RegionDisabledException" => "STS is switched off in this region; set `region` to one that is enabled",
-        "Throttling" | "ThrottlingException" | "RequestLimitExceeded" | "ServiceUnavailable" => "wait a little, then retry",
+        "Throttling" | "ThrottlingException" | "RequestLimitExceeded" | "ServiceUnavailable" => {
+            "wait a little, then retry"
+        }
         "PackedPolicyTooLarge" | "PackedPolicyTooLargeException" => "shorten `policy`, `policy_arns` or `session_tags`",
         _ => return None,
     })

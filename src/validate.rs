@@ -35,7 +35,9 @@ impl RoleArn {
             return wrong("the account is 12 digits");
         }
         match resource.strip_prefix("role/") {
-            Some(name) if !name.is_empty() && !name.ends_with('/') && name.chars().all(|c| is_name_char(c) || c == '/') => {
+            Some(name)
+                if !name.is_empty() && !name.ends_with('/') && name.chars().all(|c| is_name_char(c) || c == '/') =>
+            {
                 Ok(Self(text.to_owned()))
             }
             Some(_) => wrong("the role's name is letters, digits and `+=,.@-_`"),
@@ -134,7 +136,9 @@ pub fn mfa_serial(text: &str) -> Check<String> {
             {
                 Ok(text.to_owned())
             }
-            _ => Err(format!("`{text}` is not an MFA device's ARN, which has the form arn:aws:iam::123456789012:mfa/NAME")),
+            _ => Err(format!(
+                "`{text}` is not an MFA device's ARN, which has the form arn:aws:iam::123456789012:mfa/NAME"
+            )),
         };
     }
     named(text, "MFA serial", 9, 256, |c| is_name_char(c) || "/:".contains(c))
@@ -243,8 +247,21 @@ pub fn default_region(partition: &str) -> &'static str {
 /// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-sts-regionalized-endpoints.html>
 pub fn has_legacy_global_endpoint(region: &str) -> bool {
     const LEGACY: &[&str] = &[
-        "ap-northeast-1", "ap-south-1", "ap-southeast-1", "ap-southeast-2", "ca-central-1", "eu-central-1", "eu-north-1",
-        "eu-west-1", "eu-west-2", "eu-west-3", "sa-east-1", "us-east-1", "us-east-2", "us-west-1", "us-west-2",
+        "ap-northeast-1",
+        "ap-south-1",
+        "ap-southeast-1",
+        "ap-southeast-2",
+        "ca-central-1",
+        "eu-central-1",
+        "eu-north-1",
+        "eu-west-1",
+        "eu-west-2",
+        "eu-west-3",
+        "sa-east-1",
+        "us-east-1",
+        "us-east-2",
+        "us-west-1",
+        "us-west-2",
     ];
     LEGACY.contains(&region)
 }
@@ -341,7 +358,9 @@ mod tests {
         for good in ["arn:aws:iam::111122223333:mfa/me", "arn:aws-us-gov:iam::111122223333:mfa/a/b", "GAHT12345678"] {
             assert!(mfa_serial(good).is_ok(), "{good}");
         }
-        for bad in ["arn:aws:iam::111122223333:user/me", "arn:aws:iam::1:mfa/me", "short", "arn:aws:iam::111122223333:mfa/"] {
+        for bad in
+            ["arn:aws:iam::111122223333:user/me", "arn:aws:iam::1:mfa/me", "short", "arn:aws:iam::111122223333:mfa/"]
+        {
             assert!(mfa_serial(bad).is_err(), "{bad}");
         }
     }

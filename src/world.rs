@@ -1,31 +1,13 @@
 //! Owns what the program takes from outside itself: environment variables, the clock, the home directory.
 //! `main.rs` builds the real one; nothing else reads the environment or the clock.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
-use zeroize::Zeroizing;
-
-/// The environment, read once: looking up sixteen names one by one takes longer than the rest of a hit.
-#[derive(Default)]
-pub struct Environment(Vec<(String, Zeroizing<String>)>);
-
-impl Environment {
-    /// Keeps the variables of AWS, of keyrole and of the user's account.
-    pub fn new(variables: impl Iterator<Item = (OsString, OsString)>) -> Self {
-        const PREFIXES: &[&str] = &["AWS_", "KEYROLE_", "_KEYROLE_", "XDG_STATE_HOME", "USER"];
-        let is_ours = |name: &OsString| PREFIXES.iter().any(|prefix| name.as_encoded_bytes().starts_with(prefix.as_bytes()));
-        let text = |(name, value): (OsString, OsString)| {
-            Some((name.into_string().ok()?, Zeroizing::new(value.into_string().ok()?)))
-        };
-        Self(variables.filter(|(name, _)| is_ours(name)).filter_map(text).collect())
-    }
-}
 
 /// The process's surroundings, passed to everything that needs them.
 pub struct World {
-    /// The environment variables that mean something here, see `Environment`.
-    pub env: Environment,
+    /// Looks up an environment variable.
+    pub env: Box<dyn Fn(&str) -> Option<String> + Send + Sync>,
     /// Reads the wall clock.
     pub clock: fn() -> SystemTime,
     /// Reads a text file that a profile names.
@@ -37,8 +19,7 @@ pub struct World {
 impl World {
     /// Looks up an environment variable; an empty one counts as unset, as it does for the AWS CLI.
     pub fn var(&self, name: &str) -> Option<String> {
-        let found = self.env.0.iter().find(|(known, _)| known == name);
-        found.map(|(_, value)| value.to_string()).filter(|value| !value.is_empty())
+        (self.env)(name).filter(|value| !value.is_empty())
     }
 
     /// Gives the wall clock as seconds since the Unix epoch.

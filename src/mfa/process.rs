@@ -19,10 +19,8 @@ const MAX_OUTPUT_BYTES: u64 = 4096;
 /// Runs the command and takes the code from its output.
 pub fn code(plan: &Plan, command: &str) -> Result<TokenCode> {
     let failed = |why: String| {
-        Error::new(Kind::PersonNeeded, format!("`mfa_process` of profile `{}` {why}", plan.profile)).hint(format!(
-            "run {} by hand to see what it says; it must print six digits",
-            quoted(command)
-        ))
+        Error::new(Kind::PersonNeeded, format!("`mfa_process` of profile `{}` {why}", plan.profile))
+            .hint(format!("run {} by hand to see what it says; it must print six digits", quoted(command)))
     };
     let mut child = shell(command)
         .env(CHAIN_VARIABLE, &plan.chain)

@@ -113,9 +113,9 @@ impl Terminal {
 /// Says who asks, for which profile and which role in which account.
 fn introduction(plan: &Plan) -> String {
     let program = caller::program().map_or_else(String::new, |caller| format!(" for {caller}"));
-    let role = plan.role().map_or_else(String::new, |role| {
-        format!(", role {} in account {}", role.arn.name(), role.arn.account())
-    });
+    let role = plan
+        .role()
+        .map_or_else(String::new, |role| format!(", role {} in account {}", role.arn.name(), role.arn.account()));
     format!("keyrole{}: profile {}{}\n", Printable(&program), Printable(&plan.profile), Printable(&role))
 }
 
@@ -135,8 +135,8 @@ mod os {
     use std::fs::File;
     use std::io;
     use std::os::unix::net::UnixStream;
-    use std::sync::{Arc, OnceLock};
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use std::sync::{Arc, OnceLock};
     use std::time::{Duration, Instant};
 
     /// How often the foreground is looked at while nothing happens; nobody notices a tenth of a second.

@@ -7,9 +7,7 @@
 
 use super::{SecretStore, StoreError};
 use crate::cache::NAME_PREFIX;
-use linux_keyutils::{
-    Key, KeyError, KeyPermissionsBuilder, KeyRing, KeyRingIdentifier, KeySerialId, Permission,
-};
+use linux_keyutils::{Key, KeyError, KeyPermissionsBuilder, KeyRing, KeyRingIdentifier, KeySerialId, Permission};
 use std::time::Duration;
 use zeroize::Zeroizing;
 

@@ -29,14 +29,21 @@ fn refresh_gets_a_new_role_session() {
 fn a_denied_role_exits_5_in_the_words_of_aws() {
     let home = Home::new();
     home.sts.set_fault(Some(Fault::AccessDenied));
-    home.keyrole(["get", "prod"]).output().fails(5, &["AccessDenied", "is not authorized to perform: sts:AssumeRole", ADMIN]);
+    home.keyrole(["get", "prod"])
+        .output()
+        .fails(5, &["AccessDenied", "is not authorized to perform: sts:AssumeRole", ADMIN]);
 }
 
 #[test]
 fn editing_the_profile_is_a_miss() {
     let home = Home::new();
     let first = home.keyrole(["get", "prod"]).output().key();
-    for more in ["duration_seconds = 900", "role_session_name = other", "session_tags = a=b", "policy_arns = arn:aws:iam::aws:policy/ReadOnlyAccess"] {
+    for more in [
+        "duration_seconds = 900",
+        "role_session_name = other",
+        "session_tags = a=b",
+        "policy_arns = arn:aws:iam::aws:policy/ReadOnlyAccess",
+    ] {
         home.write_config(&format!("[profile base]\n{}", home.role("prod", ADMIN, more)));
         assert_ne!(home.keyrole(["get", "prod"]).output().key(), first, "{more}");
     }

@@ -20,6 +20,9 @@ fn the_prompt_is_on_the_terminal_while_stdout_and_stderr_are_captured() {
 fn no_terminal_exits_4_with_empty_stdout() {
     let home = Home::with_mfa();
     let output = home.keyrole(["get", "prod"]).output();
-    output.fails(4, &["profile `prod` needs an MFA code, but there is no terminal to ask on", "run `keyrole login prod`"]);
+    output.fails(
+        4,
+        &["profile `prod` needs an MFA code, but there is no terminal to ask on", "run `keyrole login prod`"],
+    );
     assert_eq!(home.sts.calls().len(), 0);
 }
