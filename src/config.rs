@@ -206,17 +206,16 @@ impl<'a> Sections<'a> {
     }
 
     /// Gives the properties of a section, and of all others of that kind and name, the one that wins first.
-    pub fn properties(&self, kind: SectionKind, name: &str) -> Vec<&Property<'a>> {
-        let mut found = Vec::new();
-        for rank in (0..=MAX_RANK).rev() {
-            for (index, section) in self.sections.iter().enumerate().rev() {
-                if section.kind == kind && section.rank == rank && section.name == name {
-                    let end = self.sections.get(index + 1).map_or(self.properties.len(), |next| next.first_property);
-                    found.extend(self.properties[section.first_property..end].iter().rev());
-                }
-            }
-        }
-        found
+    pub fn properties(&self, kind: SectionKind, name: &str) -> impl Iterator<Item = &Property<'a>> {
+        let ranks = (0..=MAX_RANK).rev();
+        let sections = ranks.flat_map(move |rank| {
+            let found = self.sections.iter().enumerate().rev();
+            found.filter(move |(_, section)| section.kind == kind && section.rank == rank && section.name == name)
+        });
+        sections.flat_map(|(index, section)| {
+            let end = self.sections.get(index + 1).map_or(self.properties.len(), |next| next.first_property);
+            self.properties[section.first_property..end].iter().rev()
+        })
     }
 }
 
@@ -338,8 +337,8 @@ mod tests {
     fn value(config: &str, credentials: &str, profile: &str, key: &str) -> Option<String> {
         let files = AwsFiles::from_text(config, credentials);
         let sections = files.sections().unwrap();
-        let properties = sections.properties(SectionKind::Profile, profile);
-        properties.iter().find(|property| property.is(key)).map(|property| property.value.to_string())
+        let mut properties = sections.properties(SectionKind::Profile, profile);
+        properties.find(|property| property.is(key)).map(|property| property.value.to_string())
     }
 
     fn error(config: &str) -> String {
@@ -359,8 +358,8 @@ mod tests {
         assert_eq!(value(text, "", "a", "region").as_deref(), Some("outer"));
         let files = AwsFiles::from_text(text, "");
         let sections = files.sections().unwrap();
-        let properties = sections.properties(SectionKind::Profile, "a");
-        let nested = properties.iter().find(|property| property.is_nested("s3", "region")).unwrap();
+        let nested =
+            sections.properties(SectionKind::Profile, "a").find(|property| property.is_nested("s3", "region")).unwrap();
         assert_eq!((&*nested.value, nested.line), ("nested", 3));
     }
 
@@ -439,7 +438,7 @@ mod tests {
             }
             let files = AwsFiles::from_text(&text, "");
             let sections = files.sections().unwrap();
-            let properties = sections.properties(SectionKind::Profile, &name);
+            let properties: Vec<_> = sections.properties(SectionKind::Profile, &name).collect();
             prop_assert_eq!(properties.len(), pairs.len());
             for (key, value) in &pairs {
                 let property = properties.iter().find(|property| property.is(key)).unwrap();

@@ -325,7 +325,7 @@ pub fn has_role(sections: &Sections, name: &str) -> bool {
 /// Refuses to run for a profile that is waiting for a program that runs us.
 fn refuse_recursion(name: &str, world: &World) -> Result<String> {
     // A comma and a per cent sign in a profile's name are kept from being taken for the list's own.
-    let this = name.replace('%', "%25").replace(',', "%2C");
+    let this = if name.contains(['%', ',']) { name.replace('%', "%25").replace(',', "%2C") } else { name.to_owned() };
     let Some(chain) = world.var(CHAIN_VARIABLE) else { return Ok(this) };
     let longer = format!("{chain},{this}");
     if chain.split(',').any(|earlier| earlier == this) {
@@ -356,30 +356,25 @@ const PROMPTS: &[(&str, PromptChoice)] =
 struct Profile<'s> {
     config_path: &'s Path,
     name: &'s str,
-    /// Its properties outside of nested blocks, the one that wins first. Those written with the prefix come without it.
-    prefixed: Vec<(&'s str, &'s Property<'s>)>,
-    plain: Vec<(&'s str, &'s Property<'s>)>,
+    /// Its properties outside of nested blocks with their keys, the one that wins first: by the one rule those that are
+    /// written with the prefix, which their keys here are without.
+    properties: Vec<(&'s str, &'s Property<'s>)>,
     /// It is a role to assume, not the source.
     is_hop: bool,
 }
 
 impl<'s> Profile<'s> {
     fn new(sections: &'s Sections<'s>, name: &'s str) -> Self {
-        let (mut prefixed, mut plain) = (Vec::new(), Vec::new());
-        for property in sections.properties(SectionKind::Profile, name) {
-            match without_prefix(property.key) {
-                _ if property.block.is_some() => {}
-                Some(key) => prefixed.push((key, property)),
-                None => plain.push((property.key, property)),
-            }
-        }
-        Self { config_path: sections.config_path(), name, prefixed, plain, is_hop: false }
+        let all = || sections.properties(SectionKind::Profile, name).filter(|property| property.block.is_none());
+        let mut properties = Vec::with_capacity(16);
+        properties.extend(all().filter_map(|property| Some((without_prefix(property.key)?, property))));
+        properties.extend(all().filter(|it| without_prefix(it.key).is_none()).map(|property| (property.key, property)));
+        Self { config_path: sections.config_path(), name, properties, is_hop: false }
     }
 
-    /// Finds a property by the one rule: the key with the prefix `keyrole_` wins. Empty counts as unset.
+    /// Finds a property. Empty counts as unset.
     fn get(&self, key: &str) -> Option<&'s Property<'s>> {
-        let mut properties = self.prefixed.iter().chain(&self.plain);
-        let (_, property) = properties.find(|(name, _)| name.eq_ignore_ascii_case(key))?;
+        let (_, property) = self.properties.iter().find(|(name, _)| name.eq_ignore_ascii_case(key))?;
         (!property.value.is_empty()).then_some(*property)
     }
 
@@ -627,9 +622,8 @@ impl<'s> Planner<'s> {
             });
         };
         let name = &*property.value;
-        let properties = self.sections.properties(SectionKind::SsoSession, name);
         let session = |key: &str| {
-            let found = properties.iter().find(|property| property.is(key));
+            let found = self.sections.properties(SectionKind::SsoSession, name).find(|property| property.is(key));
             let missing = || profile.invalid(property, &format!("`[sso-session {name}]` has no `{key}`"));
             Ok((key.to_owned(), found.ok_or_else(missing)?.value.to_string()))
         };
@@ -716,9 +710,11 @@ impl<'s> Planner<'s> {
                 return Ok(Some(url));
             }
         }
-        let services = profile.get("services").map(|services| &*services.value);
-        let properties = services.map(|name| self.sections.properties(SectionKind::Services, name)).unwrap_or_default();
-        if let Some(property) = properties.iter().find(|property| property.is_nested("sts", "endpoint_url")) {
+        let find = |name| {
+            let mut properties = self.sections.properties(SectionKind::Services, name);
+            properties.find(|property| property.is_nested("sts", "endpoint_url"))
+        };
+        if let Some(property) = profile.get("services").and_then(|services| find(&services.value)) {
             validate::url(&property.value).map_err(|why| invalid(property, &why))?;
             return Ok(Some(property.value.to_string()));
         }
