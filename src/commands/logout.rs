@@ -47,9 +47,9 @@ fn remove_all(world: &World) -> Result<usize> {
         let store = store::open(choice, world);
         let names = match store.names() {
             Ok(names) => names,
-            Err(error) if choice == StoreChoice::Auto => return Err(failed(error)),
             // It need not be there unless `auto` uses it.
-            Err(_) => continue,
+            Err(StoreError::Unavailable(_)) if choice != StoreChoice::Auto => continue,
+            Err(error) => return Err(failed(error)),
         };
         for name in names {
             removed += usize::from(store.delete(&name).map_err(failed)?);
