@@ -182,7 +182,7 @@ struct Bus {
     address: String,
     uid: u32,
     keyring_pid: Option<String>,
-    _dir: TempDir,
+    dir: TempDir,
     _home: Option<TempDir>,
 }
 
@@ -251,7 +251,7 @@ impl Bus {
         let mut address = String::new();
         BufReader::new(daemon.stdout.take().expect("a pipe")).read_line(&mut address).expect("UTF-8");
         assert!(address.starts_with("unix:"), "no dbus-daemon: {address:?}");
-        Self { daemon, address: address.trim().to_owned(), uid, keyring_pid: None, _dir: dir, _home: None }
+        Self { daemon, address: address.trim().to_owned(), uid, keyring_pid: None, dir, _home: None }
     }
 
     /// Asks the bus itself.
@@ -269,6 +269,15 @@ impl Bus {
             .expect("dbus-send runs");
         assert!(output.status.success(), "{words:?}: {output:?}");
         String::from_utf8(output.stdout).expect("UTF-8")
+    }
+
+    /// Makes the bus start a program that never asks anybody, when gnome-keyring wants somebody to be asked for the
+    /// password. It ends with the bus.
+    fn add_mute_prompter(&self) {
+        let exec = "Exec=/bin/sh -c \"exec dbus-monitor --session > /dev/null\"";
+        let text = format!("[D-BUS Service]\nName=org.gnome.keyring.SystemPrompter\n{exec}\n");
+        fs::write(self.dir.path().join("prompter.service"), text).expect("a file");
+        self.ask(["ReloadConfig"]);
     }
 
     fn signal_keyring(&self, signal: &str) {
@@ -676,7 +685,7 @@ fn a_bus_that_accepts_and_never_answers_holds_nobody_up() {
 }
 
 #[test]
-fn a_locked_collection_holds_nobody_up() {
+fn a_locked_collection_holds_nobody_up_even_if_nobody_answers_its_prompt() {
     let home = Home::new();
     let person = Person::new(&home);
     let keyrings = tempfile::tempdir().unwrap();
@@ -684,13 +693,21 @@ fn a_locked_collection_holds_nobody_up() {
     let bus = Bus::with_keyring_in(&keyrings, &person, "right");
     let first = bus.of(run()).output().key();
     drop(bus);
-    let bus = Bus::with_keyring_in(&keyrings, &person, "wrong");
-    let start = Instant::now();
-    let second = bus.of(run()).output().key();
-    assert!(start.elapsed() < NOT_FOR_EVER, "{:?}", start.elapsed());
-    assert_ne!(first, second);
-    is_logged(&home, "not_stored", "secret-service");
-    drop(bus);
+    for has_prompter in [false, true] {
+        let bus = Bus::with_keyring_in(&keyrings, &person, "wrong");
+        if has_prompter {
+            bus.add_mute_prompter();
+        }
+        let start = Instant::now();
+        assert_ne!(bus.of(run()).output().key(), first);
+        assert!(start.elapsed() < NOT_FOR_EVER, "{:?}", start.elapsed());
+        let why = if has_prompter { "the secret-service does not answer" } else { "the secret-service failed" };
+        is_logged(&home, "not_stored", why);
+        for which in ["prod", "--all"] {
+            let logout = bus.of(person.keyrole(Login::Bare, ["logout", which])).env("KEYROLE_STORE", "secret-service");
+            logout.output().fails(1, &["cannot remove a session", why]);
+        }
+    }
     let bus = Bus::with_keyring_in(&keyrings, &person, "right");
     assert_eq!(bus.of(run()).output().key(), first);
 }
