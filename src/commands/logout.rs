@@ -45,8 +45,12 @@ fn remove_all(world: &World) -> Result<usize> {
     let mut removed = 0;
     for choice in every_store() {
         let store = store::open(choice, world);
-        // A store that is not there holds nothing.
-        let Ok(names) = store.names() else { continue };
+        let names = match store.names() {
+            Ok(names) => names,
+            // It need not be there unless `auto` uses it.
+            Err(StoreError::Unavailable(_)) if choice != StoreChoice::Auto => continue,
+            Err(error) => return Err(failed(error)),
+        };
         for name in names {
             removed += usize::from(store.delete(&name).map_err(failed)?);
         }
@@ -54,9 +58,10 @@ fn remove_all(world: &World) -> Result<usize> {
     Ok(removed)
 }
 
+/// Each store that may hold something, and at last what `auto` is made of, which by then should be empty.
 fn every_store() -> Vec<StoreChoice> {
     if cfg!(target_os = "linux") {
-        vec![StoreChoice::Keyutils, StoreChoice::SecretService]
+        vec![StoreChoice::Keyutils, StoreChoice::SecretService, StoreChoice::Auto]
     } else {
         vec![StoreChoice::Auto]
     }

@@ -51,7 +51,7 @@ impl Keyring {
         &self,
         call: impl FnOnce(&CredentialStore) -> keyring_core::Result<T> + Send + 'static,
     ) -> Result<keyring_core::Result<T>, StoreError> {
-        let mute = || StoreError::Unavailable(format!("the {} does not answer", self.label));
+        let mute = || StoreError::Closed(format!("the {} does not answer", self.label));
         if self.is_mute.get() {
             return Err(mute());
         }
@@ -82,7 +82,11 @@ impl Keyring {
 
     fn unavailable(&self, error: &Error) -> StoreError {
         // Security: `BadEncoding` and `BadDataFormat` carry the secret; their Display does not show it.
-        StoreError::Unavailable(format!("the {} failed: {error}", self.label))
+        let why = format!("the {} failed: {error}", self.label);
+        match error {
+            Error::NoStorageAccess(_) => StoreError::Closed(why),
+            _ => StoreError::Unavailable(why),
+        }
     }
 }
 

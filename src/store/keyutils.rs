@@ -21,11 +21,15 @@ pub struct Keyutils;
 impl Keyutils {
     fn find(name: &str) -> Result<Option<Key>, StoreError> {
         let ring = KeyRing::from_special_id(KeyRingIdentifier::User, false).map_err(unavailable)?;
-        match ring.search(name) {
-            Ok(key) => Ok(Some(key)),
-            Err(error) if is_missing(&error) => Ok(None),
-            Err(error) => Err(unavailable(error)),
-        }
+        ring.search(name).map_or_else(missing, |key| Ok(Some(key)))
+    }
+
+    /// Gives the user keyring after linking it to the process keyring, which ends with this process. Now its keys
+    /// are possessed.
+    fn possess() -> Result<KeyRing, KeyError> {
+        let ring = KeyRing::from_special_id(KeyRingIdentifier::User, true)?;
+        KeyRing::from_special_id(KeyRingIdentifier::Process, true)?.link_keyring(ring)?;
+        Ok(ring)
     }
 }
 
@@ -57,17 +61,9 @@ impl SecretStore for Keyutils {
     }
 
     fn set(&self, name: &str, secret: &[u8], ttl: Duration) -> Result<(), StoreError> {
-        let ring = KeyRing::from_special_id(KeyRingIdentifier::User, true).map_err(unavailable)?;
-        // Possession is needed to set permissions. The process keyring ends with this process.
-        KeyRing::from_special_id(KeyRingIdentifier::Process, true)
-            .and_then(|process| process.link_keyring(ring))
-            .map_err(unavailable)?;
-        let key = ring.add_key(name, secret).map_err(|error| match error {
-            KeyError::QuotaExceeded => {
-                StoreError::Full("the kernel keyring is full (`/proc/key-users` shows this user's quota)".to_owned())
-            }
-            other => unavailable(other),
-        })?;
+        // Possession is needed to set permissions.
+        let ring = Self::possess().map_err(unavailable)?;
+        let key = ring.add_key(name, secret).map_err(unavailable)?;
         let user = Permission::VIEW | Permission::READ | Permission::WRITE | Permission::SEARCH;
         let permissions = KeyPermissionsBuilder::builder().posessor(Permission::ALL).user(user).build();
         key.set_perms(permissions).map_err(unavailable)?;
@@ -76,6 +72,9 @@ impl SecretStore for Keyutils {
     }
 
     fn delete(&self, name: &str) -> Result<bool, StoreError> {
+        // Possession reaches even a key whose writer died before it opened it to its user id. A full keyring does not
+        // grant it, and all other keys can do without.
+        let _ = Self::possess();
         let Some(key) = Self::find(name)? else { return Ok(false) };
         match key.invalidate() {
             Ok(()) => Ok(true),
@@ -109,7 +108,7 @@ impl SecretStore for Keyutils {
 }
 
 /// Tells an entry that is not there, or not yet, from a keyring that fails.
-fn missing(error: KeyError) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+fn missing<T>(error: KeyError) -> Result<Option<T>, StoreError> {
     match error {
         // The writer has added the key but not yet opened it to its user id.
         KeyError::AccessDenied => Ok(None),
@@ -126,6 +125,12 @@ fn unavailable(error: KeyError) -> StoreError {
     /// `ENOSYS`: the kernel, or the container's filter, does not know the call.
     const NO_SUCH_CALL: i32 = 38;
     StoreError::Unavailable(match error {
+        // A keyring and a link take room as well, so this is not always said of the key.
+        KeyError::QuotaExceeded => {
+            return StoreError::Full(
+                "the kernel keyring is full (`/proc/key-users` shows this user's quota)".to_owned(),
+            );
+        }
         KeyError::Unknown(NO_SUCH_CALL) | KeyError::PermissionDenied | KeyError::OperationNotSupported => {
             "the kernel keyring is blocked here, as it is in most containers".to_owned()
         }

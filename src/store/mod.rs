@@ -55,8 +55,10 @@ pub trait SecretStore {
 /// Why a store did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreError {
-    /// It is not there, is blocked, is locked, or does not answer.
+    /// It is not there, is blocked, or failed.
     Unavailable(String),
+    /// It is there, and may hold something, but is locked or does not answer.
+    Closed(String),
     /// It has no room left.
     Full(String),
 }
@@ -64,7 +66,7 @@ pub enum StoreError {
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unavailable(why) | Self::Full(why) => f.write_str(why),
+            Self::Unavailable(why) | Self::Closed(why) | Self::Full(why) => f.write_str(why),
         }
     }
 }

@@ -7,3 +7,5 @@ mod support;
 mod configuration;
 mod flow;
 mod prompt;
+#[cfg(target_os = "linux")]
+mod store;
