@@ -56,7 +56,7 @@ impl AwsFiles {
             let (path, named) = match world.var(variable) {
                 Some(path) => (world.expand(&path), true),
                 None => match &world.home {
-                    Some(home) => (home.join(".aws").join(default), false),
+                    Some(home) => (home.join(default), false),
                     None => {
                         return Err(Error::usage("the home directory is not known")
                             .hint(format!("set `HOME`, or `{variable}` to the file's path")));
@@ -67,8 +67,8 @@ impl AwsFiles {
             Ok(AwsFile { kind, path, text })
         };
         Ok(Self {
-            config: read(FileKind::Config, "AWS_CONFIG_FILE", "config")?,
-            credentials: read(FileKind::Credentials, "AWS_SHARED_CREDENTIALS_FILE", "credentials")?,
+            config: read(FileKind::Config, "AWS_CONFIG_FILE", ".aws/config")?,
+            credentials: read(FileKind::Credentials, "AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials")?,
         })
     }
 

@@ -35,7 +35,7 @@ pub fn document(session: &Session, account_id: Option<&str>) -> Result<Zeroizing
         account_id,
     };
     // Large enough from the start, so that growing leaves no copies of the secret behind.
-    let mut line = Zeroizing::new(Vec::with_capacity(session.session_token.expose().len() + 512));
+    let mut line = Zeroizing::new(Vec::with_capacity(session.session_token.expose().len() + 320));
     serde_json::to_writer(&mut *line, &output).map_err(|error| Error::failed(error.to_string()))?;
     line.push(b'\n');
     Ok(line)
