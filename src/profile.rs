@@ -291,7 +291,7 @@ pub fn plan(sections: &Sections, name: &str, world: &World) -> Result<Plan> {
         .map(|property| validate::mfa_session_duration(&property.value).map_err(|why| invalid(property, &why)))
         .transpose()?;
 
-    let source = planner.source(last)?;
+    let source = planner.source(&profiles, last)?;
     let mut roles = Vec::new();
     for profile in profiles.iter().rev().filter(|profile| profile.is_hop) {
         let chained = !roles.is_empty() || source.is_role();
@@ -525,7 +525,7 @@ impl<'s> Planner<'s> {
         validate::policy(text.trim()).map_err(|why| format!("`{}`: {why}", path.display()))
     }
 
-    fn source(&self, profile: &Profile) -> Result<Source> {
+    fn source(&self, profiles: &[Profile], profile: &Profile) -> Result<Source> {
         if profile.is_hop && profile.get("source_profile").is_none() {
             let Some(property) = profile.get("credential_source") else {
                 return Err(profile.error("a role needs `source_profile` or `credential_source`"));
@@ -562,9 +562,11 @@ impl<'s> Planner<'s> {
         }
         if let Some(property) = profile.get("credential_process") {
             if names_keyrole(&property.value) {
-                let target = property.value.split_whitespace().last().unwrap_or_default();
+                let words = property.value.split_whitespace().skip_while(|word| *word != "get").skip(1);
+                let target = words.map(|word| word.trim_matches(['"', '\''])).find(|word| !word.starts_with('-'));
+                let names: Vec<&str> = profiles.iter().map(|profile| profile.name).chain(target).collect();
                 return Err(profile
-                    .invalid(property, &format!("it is keyrole itself: `{}` → `{target}`", profile.name))
+                    .invalid(property, &format!("it is keyrole itself: `{}`", names.join("` → `")))
                     .hint("give the role as `keyrole_role_arn` with `keyrole_source_profile`, a profile with keys"));
             }
             return Ok(sdk(SdkSource::Process, &["credential_process"]));
