@@ -134,8 +134,10 @@ impl<'a> Sts<'a> {
         let expiration = credentials.expiration.secs().min(self.now.saturating_add(i64::from(lifetime)));
         if expiration.saturating_sub(self.now) < UNUSABLE_SECONDS {
             let end = timestamp(expiration);
-            return Err(Error::failed(format!("{what}: the session ends at {end}, which is over by this machine's clock"))
-                .hint("the clock is wrong; set it (`timedatectl set-ntp true`)"));
+            return Err(Error::failed(format!(
+                "{what}: the session ends at {end}, which is over by this machine's clock"
+            ))
+            .hint("the clock is wrong; set it (`timedatectl set-ntp true`)"));
         }
         Ok(Session {
             access_key_id: credentials.access_key_id,
@@ -246,8 +248,14 @@ fn hint(code: &str, message: &str) -> Option<&'static str> {
              `mfa_serial` and `external_id` must be there if the trust policy asks for them"
         }
         "RegionDisabledException" => "STS is switched off in this region; set `region` to one that is enabled",
-        "Throttling" | "ThrottlingException" | "RequestLimitExceeded" | "ServiceUnavailable" | "InternalFailure"
-        | "InternalError" | "RequestTimeout" | "IDPCommunicationError" => "wait a little, then retry",
+        "Throttling"
+        | "ThrottlingException"
+        | "RequestLimitExceeded"
+        | "ServiceUnavailable"
+        | "InternalFailure"
+        | "InternalError"
+        | "RequestTimeout"
+        | "IDPCommunicationError" => "wait a little, then retry",
         "PackedPolicyTooLarge" | "PackedPolicyTooLargeException" => "shorten `policy`, `policy_arns` or `session_tags`",
         _ => return None,
     })
