@@ -152,7 +152,10 @@ pub enum Source {
     /// `credential_source = Ec2InstanceMetadata`
     Ec2InstanceMetadata,
     /// `credential_source = EcsContainer`
-    EcsContainer,
+    EcsContainer {
+        /// `AWS_CONTAINER_CREDENTIALS_RELATIVE_URI` or `…_FULL_URI`; empty if neither is set.
+        uri: String,
+    },
     /// A profile that the SDK itself can turn into credentials.
     Sdk {
         /// The profile.
@@ -185,7 +188,7 @@ impl Source {
         match self {
             Self::Keys { session_token, .. } => session_token.is_some(),
             Self::Environment { temporary, .. } => *temporary,
-            Self::Ec2InstanceMetadata | Self::EcsContainer => true,
+            Self::Ec2InstanceMetadata | Self::EcsContainer { .. } => true,
             Self::Sdk { kind, .. } => *kind != SdkSource::Process,
         }
     }
@@ -194,7 +197,7 @@ impl Source {
     fn is_role(&self) -> bool {
         match self {
             Self::Keys { .. } | Self::Environment { .. } => false,
-            Self::Ec2InstanceMetadata | Self::EcsContainer => true,
+            Self::Ec2InstanceMetadata | Self::EcsContainer { .. } => true,
             Self::Sdk { kind, .. } => matches!(kind, SdkSource::Sso | SdkSource::WebIdentity),
         }
     }
@@ -205,7 +208,7 @@ impl Source {
             Self::Keys { access_key_id, .. } => vec!["keys", access_key_id],
             Self::Environment { access_key_id, .. } => vec!["keys", access_key_id],
             Self::Ec2InstanceMetadata => vec!["imds"],
-            Self::EcsContainer => vec!["container"],
+            Self::EcsContainer { uri } => vec!["container", uri],
             Self::Sdk { settings, sso_session, .. } => {
                 let session = sso_session.iter().flat_map(|(_, settings)| settings);
                 let pairs = settings.iter().chain(session);
@@ -220,7 +223,7 @@ impl Source {
             Self::Keys { profile, .. } | Self::Sdk { profile, .. } => format!("profile `{profile}`"),
             Self::Environment { .. } => "the environment".to_owned(),
             Self::Ec2InstanceMetadata => "the EC2 instance metadata".to_owned(),
-            Self::EcsContainer => "the container credentials endpoint".to_owned(),
+            Self::EcsContainer { .. } => "the container credentials endpoint".to_owned(),
         }
     }
 }
@@ -533,7 +536,11 @@ impl<'s> Planner<'s> {
             return match &*property.value {
                 "Environment" => self.environment(),
                 "Ec2InstanceMetadata" => Ok(Source::Ec2InstanceMetadata),
-                "EcsContainer" => Ok(Source::EcsContainer),
+                "EcsContainer" => {
+                    let uri = ["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI"];
+                    let uri = uri.into_iter().find_map(|name| self.world.var(name)).unwrap_or_default();
+                    Ok(Source::EcsContainer { uri })
+                }
                 other => Err(profile.invalid(
                     property,
                     &format!("`{other}` is not one of Environment, Ec2InstanceMetadata, EcsContainer"),

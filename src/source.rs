@@ -1,9 +1,10 @@
 //! Owns getting the source's credentials, through aws-config wherever it knows how. Async inside, blocking outside.
 
-use crate::credentials::Credentials;
+use crate::credentials::{Credentials, UNUSABLE_SECONDS};
 use crate::error::{Error, Kind, Result};
 use crate::mfa::quoted;
 use crate::network::{Network, SOURCE_TIMEOUT, causes};
+use crate::output::timestamp;
 use crate::profile::{CHAIN_VARIABLE, Plan, SdkSource, Source};
 use crate::secret::Secret;
 use crate::sts::Sts;
@@ -23,6 +24,17 @@ use std::time::SystemTime;
 /// # Errors
 /// The source has none, has expired ones, or cannot be asked.
 pub fn credentials(plan: &Plan, network: &Network, session_name: &str, now: i64) -> Result<Credentials> {
+    let found = obtain(plan, network, session_name, now)?;
+    if found.expiration.is_some_and(|end| end.saturating_sub(now) < UNUSABLE_SECONDS) {
+        let end = timestamp(found.expiration.unwrap_or_default());
+        let what = plan.source.describe();
+        return Err(Error::failed(format!("{what} gives credentials that have expired, at {end}"))
+            .hint("renew them where they come from, and check this machine's clock"));
+    }
+    Ok(found)
+}
+
+fn obtain(plan: &Plan, network: &Network, session_name: &str, now: i64) -> Result<Credentials> {
     match &plan.source {
         Source::Keys { access_key_id, secret_access_key, session_token, .. } => Ok(Credentials {
             access_key_id: access_key_id.clone(),
@@ -34,7 +46,7 @@ pub fn credentials(plan: &Plan, network: &Network, session_name: &str, now: i64)
         Source::Ec2InstanceMetadata => {
             ask(plan, network, ImdsCredentialsProvider::builder().configure(&network.provider_config()).build())
         }
-        Source::EcsContainer => {
+        Source::EcsContainer { .. } => {
             ask(plan, network, EcsCredentialsProvider::builder().configure(&network.provider_config()).build())
         }
         Source::Sdk { kind, settings, sso_session, .. } => {
@@ -136,7 +148,7 @@ fn explain(plan: &Plan, error: &CredentialsError) -> Error {
         }
         Source::Sdk { kind: SdkSource::Process, .. } => failure.hint(SEE_FOR_YOURSELF),
         Source::Ec2InstanceMetadata => failure.hint("is this an EC2 instance with a role?"),
-        Source::EcsContainer => failure.hint("is `AWS_CONTAINER_CREDENTIALS_RELATIVE_URI` or `…_FULL_URI` set?"),
+        Source::EcsContainer { .. } => failure.hint("is `AWS_CONTAINER_CREDENTIALS_RELATIVE_URI` or `…_FULL_URI` set?"),
         _ => failure,
     }
 }

@@ -75,6 +75,14 @@ fn as_metadata(document: &Value) -> String {
     text.replacen('{', "{\"Code\":\"Success\",\"Type\":\"AWS-HMAC\",", 1)
 }
 
+/// Lays credentials out and gives the command that prints them. It is this home's own, as the command is what tells
+/// one source from another.
+fn lay_out(home: &Home, credentials: impl ToString) -> String {
+    let path = home.path().join("keys.json");
+    std::fs::write(&path, credentials.to_string()).unwrap();
+    format!("credential_process = cat {}\n", path.display())
+}
+
 /// Makes a home whose source is another program.
 fn with_process(command: &str) -> Home {
     let home = Home::new();
@@ -89,19 +97,19 @@ fn keys_of(home: &Home) -> String {
 
 #[test]
 fn another_programs_long_lived_keys_are_a_source() {
-    let home = with_process("cat keys.json");
-    std::fs::write(home.path().join("keys.json"), keys_of(&home)).unwrap();
+    let home = Home::new();
+    home.write_credentials("");
+    home.write_config(&home.default_config(&lay_out(&home, keys_of(&home))));
     home.keyrole(["get", "prod"]).output().document();
     assert_eq!(home.sts.calls()[0].access_key_id.as_ref(), Some(&home.access_key_id));
 }
 
 #[test]
 fn another_programs_long_lived_keys_can_have_an_mfa_session() {
-    let home = with_process("cat keys.json");
-    std::fs::write(home.path().join("keys.json"), keys_of(&home)).unwrap();
-    home.write_config(
-        &home.default_config(&format!("credential_process = cat keys.json\nmfa_serial = {}\n", home.serial)),
-    );
+    let home = Home::new();
+    home.write_credentials("");
+    let process = lay_out(&home, keys_of(&home));
+    home.write_config(&home.default_config(&format!("{process}mfa_serial = {}\n", home.serial)));
     home.keyrole(["get", "prod", "--mfa-code", &home.code()]).output().document();
     assert_eq!((home.sts.count("GetSessionToken"), home.sts.count("AssumeRole")), (1, 1));
 }
@@ -110,9 +118,8 @@ fn another_programs_long_lived_keys_can_have_an_mfa_session() {
 fn another_programs_temporary_keys_are_a_source() {
     let home = Home::new();
     let document = role_credentials(&home);
-    std::fs::write(home.path().join("keys.json"), document.to_string()).unwrap();
     home.write_credentials("");
-    home.write_config(&format!("[profile base]\ncredential_process = cat keys.json\n{}", home.role("prod", ADMIN, "")));
+    home.write_config(&home.default_config(&lay_out(&home, &document)));
     home.keyrole(["get", "prod"]).output().document();
     assert_eq!(home.sts.calls()[0].access_key_id.as_deref(), document["AccessKeyId"].as_str());
 }
@@ -120,11 +127,9 @@ fn another_programs_temporary_keys_are_a_source() {
 #[test]
 fn temporary_keys_where_an_mfa_session_was_wanted_are_explained() {
     let home = Home::new();
-    let document = role_credentials(&home);
-    std::fs::write(home.path().join("keys.json"), document.to_string()).unwrap();
-    let base = format!("credential_process = cat keys.json\nmfa_serial = {}\n", home.serial);
+    let process = lay_out(&home, role_credentials(&home));
     home.write_credentials("");
-    home.write_config(&home.default_config(&base));
+    home.write_config(&home.default_config(&format!("{process}mfa_serial = {}\n", home.serial)));
     let output = home.keyrole(["get", "prod", "--mfa-code", &home.code()]).output();
     output.fails(2, &["profile `base` gives temporary credentials", "`mfa_session_duration = 0`"]);
     assert_eq!(home.sts.calls().len(), 0);
@@ -159,15 +164,18 @@ fn what_another_program_printed_is_not_shown_when_it_is_not_credentials() {
 fn another_programs_credentials_are_the_answer_where_there_is_no_role() {
     let home = Home::new();
     let document = role_credentials(&home);
-    std::fs::write(home.path().join("keys.json"), document.to_string()).unwrap();
-    home.write_config("[profile prod]\ncredential_process = cat keys.json\n");
+    home.write_config(&format!("[profile prod]\n{}", lay_out(&home, &document)));
     let answer = home.keyrole(["get", "prod"]).output().document();
     for key in ["AccessKeyId", "SecretAccessKey", "SessionToken", "Expiration"] {
         assert_eq!(answer[key], document[key], "{key}");
     }
-    std::fs::write(home.path().join("keys.json"), keys_of(&home)).unwrap();
-    home.write_config("[profile other]\ncredential_process = cat ./keys.json\n");
-    home.keyrole(["get", "other"]).output().fails(2, &["do not say when they expire", "keyrole_role_arn"]);
+}
+
+#[test]
+fn another_programs_credentials_without_an_end_are_no_answer() {
+    let home = Home::new();
+    home.write_config(&format!("[profile prod]\n{}", lay_out(&home, keys_of(&home))));
+    home.keyrole(["get", "prod"]).output().fails(2, &["do not say when they expire", "keyrole_role_arn"]);
 }
 
 #[test]
@@ -175,9 +183,8 @@ fn expired_credentials_of_another_program_are_not_handed_on() {
     let home = Home::new();
     let mut document = role_credentials(&home);
     document["Expiration"] = "2020-01-01T00:00:00Z".into();
-    std::fs::write(home.path().join("keys.json"), document.to_string()).unwrap();
-    home.write_config("[profile prod]\ncredential_process = cat keys.json\n");
-    home.keyrole(["get", "prod"]).output().fails(1, &["profile `prod`", "expired"]);
+    home.write_config(&format!("[profile prod]\n{}", lay_out(&home, &document)));
+    home.keyrole(["get", "prod"]).output().fails(1, &["profile `prod` gives credentials that have expired"]);
 }
 
 #[test]
@@ -260,6 +267,19 @@ fn the_container_endpoint_is_a_source_with_its_token_file() {
     assert_eq!(requests.len(), 1, "{requests:?}");
     assert!(requests[0].to_lowercase().contains("authorization: pod secret\r\n"), "{requests:?}");
     assert_eq!(home.sts.calls()[0].params["DurationSeconds"], "3600");
+}
+
+#[test]
+fn another_container_endpoint_is_a_miss() {
+    let home = Home::new();
+    let credentials = as_metadata(&role_credentials(&home));
+    let endpoint = Responder::start(move |_| Some(credentials.clone()));
+    home.write_config(&with_source(&home, "prod", ADMIN, "credential_source = EcsContainer"));
+    for (path, calls) in [("/one", 1), ("/one", 1), ("/two", 2)] {
+        let url = format!("{}{path}", endpoint.url());
+        home.keyrole(["get", "prod"]).env("AWS_CONTAINER_CREDENTIALS_FULL_URI", url).output().document();
+        assert_eq!(home.sts.attempts("AssumeRole"), calls, "{path}");
+    }
 }
 
 #[test]
