@@ -4,8 +4,10 @@ use crate::support::{Home, KEYROLE, PATIENCE, Terminal};
 use rustix::termios::{InputModes, LocalModes, tcgetattr};
 use std::time::Instant;
 
+type End = (&'static str, fn(&Terminal), i32);
+
 /// How a prompt can be ended, and the exit code that a shell must see.
-const ENDS: &[(&str, fn(&Terminal), i32)] = &[
+const ENDS: &[End] = &[
     ("Ctrl-C", |terminal| terminal.send("\x03"), 130),
     // The first one sends off what was typed before, as it does everywhere.
     ("Ctrl-D", |terminal| terminal.send("\x04\x04"), 4),
