@@ -92,7 +92,9 @@ fn explain(error: &clap::Error) -> Result<()> {
     if message.ends_with(':') {
         message = format!("{message} {}", lines.next().unwrap_or_default());
     }
-    let hint = lines.find_map(|line| line.strip_prefix("tip: ").or_else(|| line.strip_prefix("Usage: ")));
-    Err(Error::usage(message)
-        .hint(hint.map_or_else(|| "run `keyrole --help`".to_owned(), |hint| hint.replace('\'', "`"))))
+    let hint = lines.find_map(|line| match line.strip_prefix("tip: ") {
+        Some(tip) => Some(tip.replace('\'', "`")),
+        None => line.strip_prefix("Usage: ").map(|usage| format!("the form is `{usage}`")),
+    });
+    Err(Error::usage(message).hint(hint.unwrap_or_else(|| "run `keyrole --help`".to_owned())))
 }

@@ -152,7 +152,10 @@ pub enum Source {
     /// `credential_source = Ec2InstanceMetadata`
     Ec2InstanceMetadata,
     /// `credential_source = EcsContainer`
-    EcsContainer,
+    EcsContainer {
+        /// `AWS_CONTAINER_CREDENTIALS_RELATIVE_URI` or `…_FULL_URI`; empty if neither is set.
+        uri: String,
+    },
     /// A profile that the SDK itself can turn into credentials.
     Sdk {
         /// The profile.
@@ -185,7 +188,7 @@ impl Source {
         match self {
             Self::Keys { session_token, .. } => session_token.is_some(),
             Self::Environment { temporary, .. } => *temporary,
-            Self::Ec2InstanceMetadata | Self::EcsContainer => true,
+            Self::Ec2InstanceMetadata | Self::EcsContainer { .. } => true,
             Self::Sdk { kind, .. } => *kind != SdkSource::Process,
         }
     }
@@ -194,7 +197,7 @@ impl Source {
     fn is_role(&self) -> bool {
         match self {
             Self::Keys { .. } | Self::Environment { .. } => false,
-            Self::Ec2InstanceMetadata | Self::EcsContainer => true,
+            Self::Ec2InstanceMetadata | Self::EcsContainer { .. } => true,
             Self::Sdk { kind, .. } => matches!(kind, SdkSource::Sso | SdkSource::WebIdentity),
         }
     }
@@ -205,7 +208,7 @@ impl Source {
             Self::Keys { access_key_id, .. } => vec!["keys", access_key_id],
             Self::Environment { access_key_id, .. } => vec!["keys", access_key_id],
             Self::Ec2InstanceMetadata => vec!["imds"],
-            Self::EcsContainer => vec!["container"],
+            Self::EcsContainer { uri } => vec!["container", uri],
             Self::Sdk { settings, sso_session, .. } => {
                 let session = sso_session.iter().flat_map(|(_, settings)| settings);
                 let pairs = settings.iter().chain(session);
@@ -220,7 +223,7 @@ impl Source {
             Self::Keys { profile, .. } | Self::Sdk { profile, .. } => format!("profile `{profile}`"),
             Self::Environment { .. } => "the environment".to_owned(),
             Self::Ec2InstanceMetadata => "the EC2 instance metadata".to_owned(),
-            Self::EcsContainer => "the container credentials endpoint".to_owned(),
+            Self::EcsContainer { .. } => "the container credentials endpoint".to_owned(),
         }
     }
 }
@@ -291,7 +294,7 @@ pub fn plan(sections: &Sections, name: &str, world: &World) -> Result<Plan> {
         .map(|property| validate::mfa_session_duration(&property.value).map_err(|why| invalid(property, &why)))
         .transpose()?;
 
-    let source = planner.source(last)?;
+    let source = planner.source(&profiles, last)?;
     let mut roles = Vec::new();
     for profile in profiles.iter().rev().filter(|profile| profile.is_hop) {
         let chained = !roles.is_empty() || source.is_role();
@@ -525,7 +528,7 @@ impl<'s> Planner<'s> {
         validate::policy(text.trim()).map_err(|why| format!("`{}`: {why}", path.display()))
     }
 
-    fn source(&self, profile: &Profile) -> Result<Source> {
+    fn source(&self, profiles: &[Profile], profile: &Profile) -> Result<Source> {
         if profile.is_hop && profile.get("source_profile").is_none() {
             let Some(property) = profile.get("credential_source") else {
                 return Err(profile.error("a role needs `source_profile` or `credential_source`"));
@@ -533,7 +536,11 @@ impl<'s> Planner<'s> {
             return match &*property.value {
                 "Environment" => self.environment(),
                 "Ec2InstanceMetadata" => Ok(Source::Ec2InstanceMetadata),
-                "EcsContainer" => Ok(Source::EcsContainer),
+                "EcsContainer" => {
+                    let uri = ["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI"];
+                    let uri = uri.into_iter().find_map(|name| self.world.var(name)).unwrap_or_default();
+                    Ok(Source::EcsContainer { uri })
+                }
                 other => Err(profile.invalid(
                     property,
                     &format!("`{other}` is not one of Environment, Ec2InstanceMetadata, EcsContainer"),
@@ -562,9 +569,11 @@ impl<'s> Planner<'s> {
         }
         if let Some(property) = profile.get("credential_process") {
             if names_keyrole(&property.value) {
-                let target = property.value.split_whitespace().last().unwrap_or_default();
+                let words = property.value.split_whitespace().skip_while(|word| *word != "get").skip(1);
+                let target = words.map(|word| word.trim_matches(['"', '\''])).find(|word| !word.starts_with('-'));
+                let names: Vec<&str> = profiles.iter().map(|profile| profile.name).chain(target).collect();
                 return Err(profile
-                    .invalid(property, &format!("it is keyrole itself: `{}` → `{target}`", profile.name))
+                    .invalid(property, &format!("it is keyrole itself: `{}`", names.join("` → `")))
                     .hint("give the role as `keyrole_role_arn` with `keyrole_source_profile`, a profile with keys"));
             }
             return Ok(sdk(SdkSource::Process, &["credential_process"]));

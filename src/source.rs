@@ -1,8 +1,10 @@
 //! Owns getting the source's credentials, through aws-config wherever it knows how. Async inside, blocking outside.
 
-use crate::credentials::Credentials;
+use crate::credentials::{Credentials, UNUSABLE_SECONDS};
 use crate::error::{Error, Kind, Result};
+use crate::mfa::quoted;
 use crate::network::{Network, SOURCE_TIMEOUT, causes};
+use crate::output::timestamp;
 use crate::profile::{CHAIN_VARIABLE, Plan, SdkSource, Source};
 use crate::secret::Secret;
 use crate::sts::Sts;
@@ -22,6 +24,17 @@ use std::time::SystemTime;
 /// # Errors
 /// The source has none, has expired ones, or cannot be asked.
 pub fn credentials(plan: &Plan, network: &Network, session_name: &str, now: i64) -> Result<Credentials> {
+    let found = obtain(plan, network, session_name, now)?;
+    if found.expiration.is_some_and(|end| end.saturating_sub(now) < UNUSABLE_SECONDS) {
+        let end = timestamp(found.expiration.unwrap_or_default());
+        let what = plan.source.describe();
+        return Err(Error::failed(format!("{what} gives credentials that have expired, at {end}"))
+            .hint("renew them where they come from, and check this machine's clock"));
+    }
+    Ok(found)
+}
+
+fn obtain(plan: &Plan, network: &Network, session_name: &str, now: i64) -> Result<Credentials> {
     match &plan.source {
         Source::Keys { access_key_id, secret_access_key, session_token, .. } => Ok(Credentials {
             access_key_id: access_key_id.clone(),
@@ -33,7 +46,7 @@ pub fn credentials(plan: &Plan, network: &Network, session_name: &str, now: i64)
         Source::Ec2InstanceMetadata => {
             ask(plan, network, ImdsCredentialsProvider::builder().configure(&network.provider_config()).build())
         }
-        Source::EcsContainer => {
+        Source::EcsContainer { .. } => {
             ask(plan, network, EcsCredentialsProvider::builder().configure(&network.provider_config()).build())
         }
         Source::Sdk { kind, settings, sso_session, .. } => {
@@ -114,24 +127,51 @@ fn ask(plan: &Plan, network: &Network, provider: impl ProvideCredentials) -> Res
 }
 
 fn explain(plan: &Plan, error: &CredentialsError) -> Error {
+    let text = causes(error);
+    let said = text.strip_prefix("an error occurred while loading credentials: ").unwrap_or(&text).trim();
+    if let Source::Sdk { profile, kind: SdkSource::Process, .. } = &plan.source
+        && let Some(failure) = process_failed(profile, said)
+    {
+        return failure;
+    }
     let kind = match error {
         CredentialsError::ProviderTimedOut(_) => Kind::Unreachable,
         _ => Kind::Failed,
     };
-    let said = causes(error);
-    let failure = Error::new(kind, format!("no credentials from {}: {}", plan.source.describe(), said.trim()));
+    let failure = Error::new(kind, format!("no credentials from {}: {said}", plan.source.describe()));
     match &plan.source {
         Source::Sdk { profile, kind: SdkSource::Sso, .. } => {
-            failure.hint(format!("run `aws sso login --profile {profile}`, then retry"))
+            failure.hint(format!("run `aws sso login --profile {}`, then retry", quoted(profile)))
         }
         Source::Sdk { profile, kind: SdkSource::Login, .. } => {
-            failure.hint(format!("run `aws login --profile {profile}`, then retry"))
+            failure.hint(format!("run `aws login --profile {}`, then retry", quoted(profile)))
         }
-        Source::Sdk { kind: SdkSource::Process, .. } => {
-            failure.hint("run the `credential_process` of that profile by hand to see what it says")
-        }
+        Source::Sdk { kind: SdkSource::Process, .. } => failure.hint(SEE_FOR_YOURSELF),
         Source::Ec2InstanceMetadata => failure.hint("is this an EC2 instance with a role?"),
-        Source::EcsContainer => failure.hint("is `AWS_CONTAINER_CREDENTIALS_RELATIVE_URI` or `…_FULL_URI` set?"),
+        Source::EcsContainer { .. } => failure.hint("is `AWS_CONTAINER_CREDENTIALS_RELATIVE_URI` or `…_FULL_URI` set?"),
         _ => failure,
     }
+}
+
+const SEE_FOR_YOURSELF: &str = "run the `credential_process` of that profile by hand to see what it says";
+
+/// Puts what a failed program said on stderr on one line. If it was a keyrole, its failure is ours.
+fn process_failed(profile: &str, said: &str) -> Option<Error> {
+    // The SDK's own words; should they change, the failure is told in them.
+    let (_, ending) = said.split_once("external process exited with code ")?;
+    let (status, stderr) = ending.split_once(". Stderr:")?;
+    let failed = format!("`credential_process` of profile `{profile}` failed ({status})");
+    if let Some(error) = stderr.trim().strip_prefix("keyrole: error: ") {
+        let kind = match status {
+            "exit status: 2" => Kind::Usage,
+            "exit status: 4" => Kind::PersonNeeded,
+            "exit status: 5" => Kind::Refused,
+            _ => Kind::Failed,
+        };
+        let (error, hint) = error.split_once("\nkeyrole: hint: ").unwrap_or((error, SEE_FOR_YOURSELF));
+        return Some(Error::new(kind, format!("{failed}: {error}")).hint(hint));
+    }
+    let lines: Vec<&str> = stderr.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let why = if lines.is_empty() { String::new() } else { format!(": {}", lines.join("; ")) };
+    Some(Error::failed(failed + &why).hint(SEE_FOR_YOURSELF))
 }

@@ -1,9 +1,10 @@
 //! Owns the calls to STS and the translation of its refusals. Async inside, blocking outside.
 
-use crate::credentials::{Credentials, Session};
+use crate::credentials::{Credentials, Session, UNUSABLE_SECONDS};
 use crate::error::{Error, Kind, Result};
 use crate::mfa::TokenCode;
 use crate::network::{self, Network};
+use crate::output::timestamp;
 use crate::profile::{Endpoint, Role};
 use crate::secret::Secret;
 use aws_credential_types::provider::SharedCredentialsProvider;
@@ -12,6 +13,9 @@ use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sts::types::{PolicyDescriptorType, Tag};
 use aws_sdk_sts::{Client, Config, types};
 use std::time::{Duration, SystemTime};
+
+/// How long a role session lasts unless the call says otherwise; the default of AssumeRole.
+const DEFAULT_ROLE_SECONDS: u32 = 3600;
 
 /// A device's serial and its code, as they go into a call.
 pub type MfaCode<'a> = (&'a str, &'a TokenCode);
@@ -41,7 +45,7 @@ impl<'a> Sts<'a> {
             .set_token_code(mfa.map(|(_, code)| code.expose().to_owned()));
         let answer = self.network.runtime.block_on(call.send());
         let output = answer.map_err(|error| self.explain("GetSessionToken", error))?;
-        self.session("GetSessionToken", output.credentials)
+        self.session("GetSessionToken", output.credentials, duration)
     }
 
     /// Calls AssumeRole. `session_name` is used where the role names none.
@@ -79,7 +83,7 @@ impl<'a> Sts<'a> {
         }
         let answer = self.network.runtime.block_on(call.send());
         let output = answer.map_err(|error| self.explain(&what, error))?;
-        self.session(&what, output.credentials)
+        self.session(&what, output.credentials, role.duration.unwrap_or(DEFAULT_ROLE_SECONDS))
     }
 
     /// Calls AssumeRoleWithWebIdentity, which needs no credentials but the token.
@@ -96,7 +100,7 @@ impl<'a> Sts<'a> {
             .web_identity_token(token);
         let answer = self.network.runtime.block_on(call.send());
         let output = answer.map_err(|error| self.explain(&what, error))?;
-        self.session(&what, output.credentials)
+        self.session(&what, output.credentials, DEFAULT_ROLE_SECONDS)
     }
 
     fn client(&self, caller: Option<&Credentials>) -> Client {
@@ -123,14 +127,24 @@ impl<'a> Sts<'a> {
         Client::from_conf(config.build())
     }
 
-    fn session(&self, what: &str, credentials: Option<types::Credentials>) -> Result<Session> {
+    /// Makes a session of the answer. The SDK signs by the clock of AWS where this machine's is wrong, but everybody
+    /// here compares the end with this machine's: so it is at most the lifetime asked for, counted from now.
+    fn session(&self, what: &str, credentials: Option<types::Credentials>, lifetime: u32) -> Result<Session> {
         let credentials = credentials.ok_or_else(|| not_sts(what))?;
+        let expiration = credentials.expiration.secs().min(self.now.saturating_add(i64::from(lifetime)));
+        if expiration.saturating_sub(self.now) < UNUSABLE_SECONDS {
+            let end = timestamp(expiration);
+            return Err(Error::failed(format!(
+                "{what}: the session ends at {end}, which is over by this machine's clock"
+            ))
+            .hint("the clock is wrong; set it (`timedatectl set-ntp true`)"));
+        }
         Ok(Session {
             access_key_id: credentials.access_key_id,
             secret_access_key: Secret::new(credentials.secret_access_key),
             session_token: Secret::new(credentials.session_token),
             issued: self.now,
-            expiration: credentials.expiration.secs(),
+            expiration,
         })
     }
 
@@ -234,9 +248,14 @@ fn hint(code: &str, message: &str) -> Option<&'static str> {
              `mfa_serial` and `external_id` must be there if the trust policy asks for them"
         }
         "RegionDisabledException" => "STS is switched off in this region; set `region` to one that is enabled",
-        "Throttling" | "ThrottlingException" | "RequestLimitExceeded" | "ServiceUnavailable" => {
-            "wait a little, then retry"
-        }
+        "Throttling"
+        | "ThrottlingException"
+        | "RequestLimitExceeded"
+        | "ServiceUnavailable"
+        | "InternalFailure"
+        | "InternalError"
+        | "RequestTimeout"
+        | "IDPCommunicationError" => "wait a little, then retry",
         "PackedPolicyTooLarge" | "PackedPolicyTooLargeException" => "shorten `policy`, `policy_arns` or `session_tags`",
         _ => return None,
     })

@@ -4,10 +4,13 @@
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// Gives the value of a variable by its name.
+pub type Lookup = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
 /// The process's surroundings, passed to everything that needs them.
 pub struct World {
     /// Looks up an environment variable.
-    pub env: Box<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    pub env: Lookup,
     /// Reads the wall clock.
     pub clock: fn() -> SystemTime,
     /// Reads a text file that a profile names.

@@ -14,6 +14,7 @@ use crate::error::{Error, Kind, Printable, Result};
 use crate::profile::{Mfa, Plan};
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 /// How long a person may think. A device may have to be fetched from another room.
@@ -44,6 +45,11 @@ pub fn open() -> std::result::Result<Terminal, &'static str> {
 }
 
 impl Terminal {
+    /// Gives it to a program that asks by itself, as stdin and stderr.
+    pub fn into_stdio(self) -> (Stdio, Stdio) {
+        (self.input.into(), self.output.into())
+    }
+
     /// Asks for the code of a device until it has six digits.
     ///
     /// # Errors
@@ -97,9 +103,10 @@ impl Terminal {
                     return Err(cancelled("the prompt for the MFA code was closed (end of input)"));
                 }
                 Ok(length) => {
+                    // A line that is too long is read to its end all the same, or its rest would be the next answer.
                     let room = MAX_LINE_BYTES - line.len();
                     line.extend_from_slice(&bytes[..length.min(room)]);
-                    if bytes[..length].contains(&b'\n') || length >= room {
+                    if bytes[..length].contains(&b'\n') {
                         return Ok(zeroize::Zeroizing::new(String::from_utf8_lossy(&line).into_owned()));
                     }
                 }
@@ -130,7 +137,7 @@ fn broken(error: &std::io::Error) -> Error {
 #[cfg(unix)]
 mod os {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    use rustix::termios::{self, InputModes, LocalModes, OptionalActions, Termios};
+    use rustix::termios::{self, InputModes, LocalModes, OptionalActions, OutputModes, Termios};
     use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
     use std::fs::File;
     use std::io;
@@ -242,7 +249,9 @@ mod os {
         let mut sane = before.clone();
         sane.local_modes |= LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG | LocalModes::IEXTEN;
         sane.input_modes |= InputModes::ICRNL;
-        if sane.local_modes == before.local_modes && sane.input_modes == before.input_modes {
+        sane.output_modes |= OutputModes::OPOST | OutputModes::ONLCR;
+        let modes = |of: &Termios| (of.local_modes, of.input_modes, of.output_modes);
+        if modes(&sane) == modes(&before) {
             return Ok(None);
         }
         termios::tcsetattr(terminal, OptionalActions::Now, &sane)?;

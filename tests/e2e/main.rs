@@ -5,7 +5,14 @@
 mod support;
 
 mod configuration;
+#[cfg(target_os = "linux")]
+mod files;
 mod flow;
+mod mfa_process;
+mod network;
 mod prompt;
+mod session;
+mod sources;
 #[cfg(target_os = "linux")]
 mod store;
+mod terminal;

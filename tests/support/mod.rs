@@ -2,6 +2,7 @@
 
 pub mod sts;
 
+use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -128,6 +129,12 @@ impl Home {
         self.sts.next_token_code(&self.serial)
     }
 
+    /// Gives a code that the device does not show.
+    pub fn wrong_code(&self) -> String {
+        let right: u32 = self.sts.token_code(&self.serial).parse().expect("six digits");
+        format!("{:06}", (right + 500_000) % 1_000_000)
+    }
+
     /// Prepares a run of keyrole with these arguments.
     pub fn keyrole<I: IntoIterator<Item: AsRef<OsStr>>>(&self, arguments: I) -> Run {
         self.run(KEYROLE, arguments)
@@ -217,9 +224,9 @@ impl Run {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .spawn(pts)
+            .spawn_borrowed(&pts)
             .expect("the program runs on the pty");
-        Terminal::over(pty, child)
+        Terminal::over(pty, pts, child)
     }
 
     /// Starts it on a terminal of its own with all three streams on it, as a person does it.
@@ -230,9 +237,9 @@ impl Run {
             .env_clear()
             .envs(self.env.iter().map(|(name, value)| (name, value)))
             .current_dir(&self.dir)
-            .spawn(pts)
+            .spawn_borrowed(&pts)
             .expect("the program runs on the pty");
-        Terminal::over(pty, child)
+        Terminal::over(pty, pts, child)
     }
 }
 
@@ -286,6 +293,8 @@ impl Output {
 /// A program on a terminal, and what it has shown there.
 pub struct Terminal {
     pty: Arc<pty_process::blocking::Pty>,
+    /// Held so that the terminal does not look closed before a program whose streams are elsewhere has opened it.
+    pts: pty_process::blocking::Pts,
     child: Child,
     shown: Arc<(Mutex<Shown>, Condvar)>,
 }
@@ -297,7 +306,7 @@ struct Shown {
 }
 
 impl Terminal {
-    fn over(pty: pty_process::blocking::Pty, child: Child) -> Self {
+    fn over(pty: pty_process::blocking::Pty, pts: pty_process::blocking::Pts, child: Child) -> Self {
         let pty = Arc::new(pty);
         let shown: Arc<(Mutex<Shown>, Condvar)> = Arc::default();
         let (reader, screen) = (Arc::clone(&pty), Arc::clone(&shown));
@@ -315,7 +324,7 @@ impl Terminal {
                 }
             }
         });
-        Self { pty, child, shown }
+        Self { pty, pts, child, shown }
     }
 
     pub fn pid(&self) -> u32 {
@@ -329,14 +338,34 @@ impl Terminal {
     /// Waits until the terminal has shown `text` this many times, and gives all it has shown.
     #[track_caller]
     pub fn expect_times(&self, text: &str, times: usize) -> String {
+        /// How often to look whether there is still somebody to wait for.
+        const LOOK_AGAIN: Duration = Duration::from_millis(200);
         let deadline = Instant::now() + PATIENCE;
         let mut shown = self.shown.0.lock().expect("no panic while reading");
         while shown.text.matches(text).count() < times {
-            let left = deadline.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero() && !shown.is_closed, "no {text:?} (times {times}) in {:?}", shown.text);
-            shown = self.shown.1.wait_timeout(shown, left).expect("no panic while reading").0;
+            let is_over = Instant::now() >= deadline || self.has_ended();
+            let (then, timeout) = self.shown.1.wait_timeout(shown, LOOK_AGAIN).expect("no panic while reading");
+            shown = then;
+            let is_missing = is_over && timeout.timed_out();
+            assert!(!is_missing, "no {text:?} (times {times}) in {:?}", shown.text);
         }
         shown.text.clone()
+    }
+
+    /// Tells whether the program has ended; its exit code is still there for `finish`.
+    pub fn has_ended(&self) -> bool {
+        self.wait_id(WaitIdOptions::NOHANG)
+    }
+
+    /// Waits until the program has ended, so that what it left on the terminal can be looked at.
+    pub fn wait_for_end(&self) {
+        self.wait_id(WaitIdOptions::empty());
+    }
+
+    fn wait_id(&self, options: WaitIdOptions) -> bool {
+        let pid = Pid::from_raw(i32::try_from(self.pid()).expect("a pid")).expect("a pid");
+        let options = options | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        waitid(WaitId::Pid(pid), options).expect("the program is our child").is_some()
     }
 
     #[track_caller]
@@ -360,5 +389,17 @@ impl Terminal {
     /// Waits for its end.
     pub fn finish(self) -> Output {
         Output::of(self.child)
+    }
+
+    /// Waits for its end, and gives what the terminal has shown until nobody had it open any more.
+    #[track_caller]
+    pub fn finish_with_screen(self) -> (Output, String) {
+        let output = Output::of(self.child);
+        drop(self.pts);
+        let shown = self.shown.0.lock().expect("no panic while reading");
+        let (shown, timeout) =
+            self.shown.1.wait_timeout_while(shown, PATIENCE, |shown| !shown.is_closed).expect("no panic while reading");
+        assert!(!timeout.timed_out(), "somebody still has the terminal open");
+        (output, shown.text.clone())
     }
 }

@@ -1,0 +1,210 @@
+//! Files that are missing, unreadable or full: the AWS files are needed, the state directory is not.
+
+use crate::support::sts::READER;
+use crate::support::{Home, KEYROLE, Output, Run};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Runs keyrole as somebody to whom file permissions mean something.
+fn as_user(home: &Home, uid: u32) -> Run {
+    if !is_root() {
+        return home.keyrole(["get", "prod"]);
+    }
+    // The build directory may be closed to others.
+    let copy = home.path().join("keyrole");
+    std::fs::copy(KEYROLE, &copy).unwrap();
+    std::fs::set_permissions(home.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    let (uid, gid) = (format!("--reuid={uid}"), format!("--regid={uid}"));
+    home.run(copy, ["get", "prod"]).under(["setpriv", &uid, &gid, "--clear-groups"])
+}
+
+/// Runs keyrole after a shell line that may mount what it likes, as nobody else sees it.
+fn with_mounts(home: &Home, line: &str) -> Output {
+    let unshare: &[&str] = if is_root() { &["unshare", "-m"] } else { &["unshare", "-rm"] };
+    let output = home.run("sh", ["-c", &format!("{line} && exec {KEYROLE} get prod")]).under(unshare).output();
+    // A mount that failed would look like a failure of keyrole.
+    assert!(!output.stderr.contains("mount"), "{output:?}");
+    output
+}
+
+#[test]
+fn an_unreadable_file_is_named_with_the_reason() {
+    for name in ["config", "credentials"] {
+        let home = Home::new();
+        let path = home.path().join(".aws").join(name);
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o000)).unwrap();
+        let output = as_user(&home, 65_534).output();
+        output.fails(2, &[&format!("cannot read `{}`: ", path.display()), "ermission denied"]);
+    }
+}
+
+#[test]
+fn a_directory_in_place_of_a_file_is_named() {
+    let home = Home::new();
+    let path = home.path().join(".aws/credentials");
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    home.keyrole(["get", "prod"]).output().fails(2, &["cannot read `", ".aws/credentials`: it is a directory"]);
+}
+
+#[test]
+fn a_file_that_is_not_text_is_named_with_the_line() {
+    let home = Home::new();
+    let path = home.path().join(".aws/config");
+    std::fs::write(&path, b"[profile prod]\nregion = eu-west-1\n\xff\xfe = 1\n").unwrap();
+    home.keyrole(["get", "prod"])
+        .output()
+        .fails(2, &[".aws/config` line 3 is not UTF-8 text", "save the file as UTF-8"]);
+    // Windows Notepad's "Unicode" is UTF-16.
+    let utf16: Vec<u8> = "[profile prod]\r\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    std::fs::write(&path, [b"\xff\xfe".as_slice(), &utf16].concat()).unwrap();
+    home.keyrole(["get", "prod"]).output().fails(2, &[".aws/config` line 1 is not UTF-8 text"]);
+    std::fs::copy(KEYROLE, &path).unwrap();
+    home.keyrole(["get", "prod"]).output().fails(2, &[".aws/config` line 1 is not UTF-8 text"]);
+    std::fs::write(&path, [0; 1000]).unwrap();
+    home.keyrole(["get", "prod"])
+        .output()
+        .fails(2, &[".aws/config` line 1: this line stands before the first section"]);
+}
+
+#[test]
+fn crlf_and_a_byte_order_mark_are_read_over() {
+    let home = Home::new();
+    for name in ["config", "credentials"] {
+        let path = home.path().join(".aws").join(name);
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, format!("\u{feff}{}", text.replace('\n', "\r\n"))).unwrap();
+    }
+    home.keyrole(["get", "prod"]).output().document();
+}
+
+#[test]
+fn a_malformed_line_is_named() {
+    let home = Home::new();
+    home.add_config("[profile broken\nregion = eu-west-1\n");
+    home.keyrole(["get", "prod"]).output().fails(2, &[".aws/config` line ", "the section's `]` is missing"]);
+}
+
+#[test]
+fn a_variable_that_points_nowhere_is_named() {
+    let home = Home::new();
+    for variable in ["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"] {
+        let output = home.keyrole(["get", "prod"]).env(variable, "/nowhere/aws").output();
+        output
+            .fails(2, &["cannot read `/nowhere/aws`: it does not exist", &format!("the path comes from `{variable}`")]);
+    }
+}
+
+#[test]
+fn the_variables_for_the_files_are_honoured_and_may_begin_with_a_tilde() {
+    let home = Home::new();
+    std::fs::rename(home.path().join(".aws"), home.path().join("elsewhere")).unwrap();
+    let run = home.keyrole(["get", "prod"]).env("AWS_CONFIG_FILE", "~/elsewhere/config");
+    run.env("AWS_SHARED_CREDENTIALS_FILE", home.path().join("elsewhere/credentials")).output().document();
+}
+
+#[test]
+fn without_the_aws_directory_the_profile_is_not_there() {
+    let home = Home::new();
+    std::fs::remove_dir_all(home.path().join(".aws")).unwrap();
+    home.keyrole(["get", "prod"]).output().fails(2, &["profile `prod` is not in `", ".aws/config`"]);
+}
+
+#[test]
+fn a_home_that_does_not_exist_is_no_reason_to_fail() {
+    let home = Home::new();
+    let gone = "/proc/no-such-home";
+    home.keyrole(["get", "prod"])
+        .env("HOME", gone)
+        .output()
+        .fails(2, &["profile `prod` is not in `/proc/no-such-home"]);
+    with_files(&home, home.keyrole(["get", "prod"]).env("HOME", gone)).output().document();
+}
+
+#[test]
+fn a_home_that_nobody_knows_is_said_to_be_unknown() {
+    let home = Home::new();
+    // Without `HOME` the system's list of users tells it; this user is not in it.
+    let run = as_user(&home, 54_321).under(["env", "-u", "HOME"]);
+    if is_root() {
+        run.output().fails(2, &["the home directory is not known", "set `HOME`, or `AWS_CONFIG_FILE`"]);
+        with_files(&home, as_user(&home, 54_321)).under(["env", "-u", "HOME"]).output().document();
+    }
+}
+
+#[test]
+fn without_home_the_files_that_are_named_are_enough() {
+    let home = Home::new();
+    let run = home.keyrole(["get", "prod"]).env("XDG_STATE_HOME", home.path().join("state"));
+    with_files(&home, run).under(["env", "-u", "HOME"]).output().document();
+}
+
+/// Names both files by their variables.
+fn with_files(home: &Home, run: Run) -> Run {
+    let file = |name: &str| home.path().join(".aws").join(name);
+    run.env("AWS_CONFIG_FILE", file("config")).env("AWS_SHARED_CREDENTIALS_FILE", file("credentials"))
+}
+
+/// Checks that the credentials are printed, in silence, and are kept in the keyring all the same.
+#[track_caller]
+fn works(home: &Home, line: &str) {
+    let first = with_mounts(home, line).key();
+    assert_eq!(with_mounts(home, line).key(), first, "{line}");
+    assert_eq!(home.sts.attempts("AssumeRole"), 1, "{line}");
+}
+
+#[test]
+fn a_read_only_home_is_no_reason_to_fail() {
+    let home = Home::new();
+    works(
+        &home,
+        "mount --bind \"$HOME\" \"$HOME\" && mount -o remount,bind,ro \"$HOME\" && ! touch \"$HOME/x\" 2>/dev/null",
+    );
+    assert!(!home.path().join(".local").exists());
+}
+
+#[test]
+fn a_full_disk_is_no_reason_to_fail() {
+    let state =
+        "mkdir -p \"$HOME/.local/state\" && mount -t tmpfs -o size=16k,nr_inodes=NR none \"$HOME/.local/state\"";
+    let fill = "{ cat /dev/zero >\"$HOME/.local/state/zeros\" 2>/dev/null; true; }";
+    // Without room for data, then without room even for an empty file.
+    for inodes in ["100", "2"] {
+        works(&Home::new(), &format!("{} && {fill}", state.replace("NR", inodes)));
+    }
+}
+
+#[test]
+fn a_state_directory_that_is_a_file_is_no_reason_to_fail() {
+    let home = Home::new();
+    std::fs::write(home.path().join(".local"), "").unwrap();
+    let first = home.keyrole(["get", "prod"]).output().key();
+    assert_eq!(home.keyrole(["get", "prod"]).output().key(), first);
+}
+
+#[test]
+fn the_state_directory_is_closed_to_others_and_holds_no_secret() {
+    let home = Home::with_mfa();
+    home.add_config(&home.role("reader", READER, ""));
+    let code = home.code();
+    let document = home.keyrole(["get", "prod", "--mfa-code", &code]).output().document();
+    let secrets = ["SecretAccessKey", "SessionToken"].map(|key| document[key].as_str().unwrap().to_owned());
+    let state = home.state_dir();
+    assert_eq!(std::fs::metadata(&state).unwrap().permissions().mode() & 0o777, 0o700);
+    let files = files_below(&state);
+    assert!(files.iter().any(|path| path.ends_with("keyrole.log")), "{files:?}");
+    for path in files {
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600, "{path:?}");
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(!secrets.iter().any(|secret| text.contains(secret)) && !text.contains(&code), "{path:?}");
+    }
+}
+
+fn files_below(dir: &Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
+}
