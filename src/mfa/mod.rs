@@ -72,7 +72,7 @@ impl Asker {
         }
         #[cfg(any(unix, windows))]
         match terminal::open() {
-            Ok(terminal) => return Ok((terminal.code(plan, mfa, rejected)?, Origin::Person)),
+            Ok(terminal) => Ok((terminal.code(plan, mfa, rejected)?, Origin::Person)),
             Err(why) => Err(needed(why)),
         }
         #[cfg(not(any(unix, windows)))]
