@@ -34,7 +34,7 @@ install_packages() {
     elif sudo -n true 2>/dev/null; then
         as_root='sudo -n env DEBIAN_FRONTEND=noninteractive'
     else
-        fail "not root, and sudo wants a password; please install: $*"
+        fail "neither root nor a sudo that needs no password; please install: $*"
     fi
     command -v apt-get >/dev/null || fail "there is no apt-get here; please install what Debian calls: $*"
     say "installing $*"
