@@ -16,6 +16,7 @@ use sts::{ACCESS_KEY_ID, ACCOUNT, ADMIN, MFA_SERIAL, Role, SECRET_ACCESS_KEY, St
 
 const USAGE: &str = "\
 usage: sts-stand-in [--port N] [--tls] [--home DIR [--keyrole PATH] [--mfa]] [--exit-with-parent]
+       sts-stand-in --code
 
   --port N             listen on this port of 127.0.0.1 (default: a free one)
   --tls                serve https on localhost, under a new CA
@@ -23,6 +24,7 @@ usage: sts-stand-in [--port N] [--tls] [--home DIR [--keyrole PATH] [--mfa]] [--
   --keyrole PATH       the program that DIR/.aws/config names (default: keyrole)
   --mfa                give `base` an MFA serial, and let the Admin role require MFA
   --exit-with-parent   end when stdin ends
+  --code               print the code that the user's MFA device shows now, and serve nothing
 ";
 
 #[derive(Default)]
@@ -33,6 +35,7 @@ struct Options {
     keyrole: Option<String>,
     mfa: bool,
     exit_with_parent: bool,
+    code: bool,
 }
 
 fn main() -> ExitCode {
@@ -77,6 +80,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Options>,
             "--tls" => options.tls = true,
             "--mfa" => options.mfa = true,
             "--exit-with-parent" => options.exit_with_parent = true,
+            "--code" => options.code = true,
             "--help" | "-h" => return Ok(None),
             _ => return Err(format!("unknown argument `{argument}`")),
         }
@@ -86,6 +90,9 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Options>,
 
 fn run(options: &Options) -> io::Result<()> {
     let sts = Sts::start_on(options.port, options.tls)?;
+    if options.code {
+        return writeln!(io::stdout(), "{}", sts.token_code(MFA_SERIAL));
+    }
     if !options.mfa {
         sts.add_role(Role { max_session_seconds: 43_200, ..Role::new(ADMIN, &[ACCOUNT]) });
     }

@@ -58,6 +58,7 @@ pub fn session_name(user: Option<String>) -> String {
     #[cfg(unix)]
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     #[cfg(not(unix))]
+    #[cfg_attr(not(test), expect(clippy::disallowed_methods, reason = "Windows keeps its host name there"))]
     let host = std::env::var("COMPUTERNAME").unwrap_or_default();
     let name = format!("{}@{host}", user.as_deref().unwrap_or("keyrole"));
     let allowed = |c: char| if c.is_ascii_alphanumeric() || "_+=,.@-".contains(c) { c } else { '-' };

@@ -21,6 +21,8 @@
 //! in wiped memory, in no file, argument, environment or message. A program that runs as the same user can ask the
 //! keyring just as keyrole does; so can root. Neither is defended against.
 
+#![cfg_attr(not(test), warn(clippy::disallowed_macros, clippy::disallowed_methods))]
+
 pub mod cache;
 pub mod caller;
 pub mod cli;

@@ -54,6 +54,7 @@ pub fn timestamp(seconds: i64) -> String {
 /// # Errors
 /// Anything but a closed pipe.
 pub fn print(bytes: &[u8]) -> Result<()> {
+    #[cfg_attr(not(test), expect(clippy::disallowed_methods, reason = "the one place that writes to stdout"))]
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {

@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod clients;
 mod configuration;
 #[cfg(target_os = "linux")]
 mod files;

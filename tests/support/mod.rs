@@ -310,11 +310,20 @@ impl Terminal {
         let pty = Arc::new(pty);
         let shown: Arc<(Mutex<Shown>, Condvar)> = Arc::default();
         let (reader, screen) = (Arc::clone(&pty), Arc::clone(&shown));
+        let stat = format!("/proc/{}/stat", child.id());
+        let is_running = move || std::fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z "));
         thread::spawn(move || {
             let mut bytes = [0; 1024];
             loop {
-                // Linux answers EIO when the last process has closed its side.
-                let length = (&*reader).read(&mut bytes).unwrap_or(0);
+                let length = loop {
+                    match (&*reader).read(&mut bytes) {
+                        Ok(length) => break length,
+                        // Linux answers EIO while nobody has the other side open: an SDK's helper has not opened it
+                        // yet, or all is over.
+                        Err(_) if is_running() => thread::sleep(Duration::from_millis(2)),
+                        Err(_) => break 0,
+                    }
+                };
                 let mut shown = screen.0.lock().expect("no panic while reading");
                 shown.text += &String::from_utf8_lossy(&bytes[..length]);
                 shown.is_closed = length == 0;
