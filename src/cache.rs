@@ -1,7 +1,7 @@
 //! Owns what a cached session looks like: its fingerprint, its name and its versioned entry. Never talks to AWS.
 
 use crate::credentials::Session;
-use crate::profile::{Plan, Role, Step};
+use crate::plan::{Plan, Role, Step};
 use crate::secret::Secret;
 use crate::store::{SecretStore, StoreError};
 use sha2::{Digest, Sha256};

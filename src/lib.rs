@@ -8,7 +8,7 @@
 //!  stale           → as a miss; if that fails and the session is still valid, print it anyway
 //!  miss            → lock → look again → source credentials → MFA session → AssumeRole → store → print
 //! ```
-//! [`config`] reads the AWS files, [`profile`] turns them into a [`profile::Plan`], [`provider`] carries it out:
+//! [`config`] reads the AWS files, [`profile`] turns them into a [`plan::Plan`], [`provider`] carries it out:
 //! [`cache`] over [`store`], [`lock`], [`mfa`], [`source`] and [`sts`] over [`network`]. Dependencies point that way
 //! only. `config`, `profile`, `validate`, `credentials` and `cache` decide everything and touch nothing.
 //!
@@ -35,6 +35,7 @@ pub mod log;
 pub mod mfa;
 pub mod network;
 pub mod output;
+pub mod plan;
 pub mod profile;
 pub mod provider;
 pub mod secret;

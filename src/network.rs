@@ -1,7 +1,7 @@
 //! Owns how AWS is reached: the async runtime, the TLS roots, proxies and deadlines. A hit never comes here.
 
 use crate::error::{Error, Kind, Result};
-use crate::profile::Endpoint;
+use crate::plan::Endpoint;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;

@@ -12,7 +12,7 @@ use crate::log::{Event, Log};
 use crate::mfa::{Asker, Origin, TokenCode};
 use crate::network::Network;
 use crate::output::timestamp;
-use crate::profile::{Mfa, Plan, Step};
+use crate::plan::{Mfa, Plan, Step};
 use crate::source;
 use crate::store::{self, SecretStore};
 use crate::sts::{MfaCode, Sts};

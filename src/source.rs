@@ -5,7 +5,7 @@ use crate::error::{Error, Kind, Result};
 use crate::mfa::quoted;
 use crate::network::{Network, SOURCE_TIMEOUT, causes};
 use crate::output::timestamp;
-use crate::profile::{CHAIN_VARIABLE, Plan, SdkSource, Source};
+use crate::plan::{CHAIN_VARIABLE, Plan, SdkSource, Source};
 use crate::secret::Secret;
 use crate::sts::Sts;
 use aws_config::Region;

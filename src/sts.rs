@@ -5,7 +5,7 @@ use crate::error::{Error, Kind, Result};
 use crate::mfa::TokenCode;
 use crate::network::{self, Network};
 use crate::output::timestamp;
-use crate::profile::{Endpoint, Role};
+use crate::plan::{Endpoint, Role};
 use crate::secret::Secret;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_sts::config::{BehaviorVersion, Region};

@@ -6,7 +6,8 @@ use crate::credentials::Freshness;
 use crate::error::{Error, Result};
 use crate::mfa::{Asker, TokenCode};
 use crate::output;
-use crate::profile::{self, Plan, Role};
+use crate::plan::{Plan, Role};
+use crate::profile::{self};
 use crate::provider::{self, Options, Provider, Refresh};
 use crate::world::World;
 

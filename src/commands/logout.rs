@@ -5,7 +5,8 @@ use crate::cli::Which;
 use crate::config::AwsFiles;
 use crate::error::{Error, Printable, Result};
 use crate::log::{Event, Log};
-use crate::profile::{self, StoreChoice};
+use crate::plan::StoreChoice;
+use crate::profile::{self};
 use crate::store::{self, StoreError};
 use crate::world::World;
 

@@ -4,7 +4,7 @@ mod process;
 mod terminal;
 
 use crate::error::{Error, Kind, Result};
-use crate::profile::{Mfa, Plan, PromptChoice};
+use crate::plan::{Mfa, Plan, PromptChoice};
 use crate::secret::Secret;
 
 /// Six digits, checked. Good for one use.

@@ -2,7 +2,7 @@
 
 use super::{TokenCode, terminal};
 use crate::error::{Error, Kind, Result};
-use crate::profile::{CHAIN_VARIABLE, Plan};
+use crate::plan::{CHAIN_VARIABLE, Plan};
 #[cfg(unix)]
 use rustix::process::Pid;
 use std::io::Read;

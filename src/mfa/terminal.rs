@@ -11,7 +11,7 @@
 use super::TokenCode;
 use crate::caller;
 use crate::error::{Error, Kind, Printable, Result};
-use crate::profile::{Mfa, Plan};
+use crate::plan::{Mfa, Plan};
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::process::Stdio;

@@ -11,7 +11,7 @@ mod keyutils;
 #[cfg(any(windows, test))]
 mod split;
 
-use crate::profile::StoreChoice;
+use crate::plan::StoreChoice;
 use crate::world::World;
 use std::fmt;
 use std::time::Duration;
