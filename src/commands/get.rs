@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::mfa::{Asker, TokenCode};
 use crate::output;
 use crate::plan::{Plan, Role};
-use crate::profile::{self};
+use crate::profile;
 use crate::provider::{self, Options, Provider, Refresh};
 use crate::world::World;
 

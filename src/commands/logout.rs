@@ -6,7 +6,7 @@ use crate::config::AwsFiles;
 use crate::error::{Error, Printable, Result};
 use crate::log::{Event, Log};
 use crate::plan::StoreChoice;
-use crate::profile::{self};
+use crate::profile;
 use crate::store::{self, StoreError};
 use crate::world::World;
 

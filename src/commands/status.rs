@@ -8,7 +8,7 @@ use crate::credentials::{Session, UNUSABLE_SECONDS};
 use crate::error::{Error, Kind, Printable, Result};
 use crate::output::{self, timestamp};
 use crate::plan::{Plan, Step};
-use crate::profile::{self};
+use crate::profile;
 use crate::provider;
 use crate::world::World;
 use serde::Serialize;
