@@ -2,7 +2,8 @@
 
 pub mod sts;
 
-use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
 use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -363,18 +364,22 @@ impl Terminal {
 
     /// Tells whether the program has ended; its exit code is still there for `finish`.
     pub fn has_ended(&self) -> bool {
-        self.wait_id(WaitIdOptions::NOHANG)
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+        waitid(WaitId::Pid(self.id()), options).expect("the program is our child").is_some()
     }
 
-    /// Waits until the program has ended, so that what it left on the terminal can be looked at.
+    /// Waits until the program has ended, so that what it left on the terminal can be looked at. One that has been
+    /// stopped never ends.
+    #[track_caller]
     pub fn wait_for_end(&self) {
-        self.wait_id(WaitIdOptions::empty());
+        let end = pidfd_open(self.id(), PidfdFlags::empty()).expect("the program is our child");
+        let patience = Timespec::try_from(PATIENCE).expect("a minute");
+        let ready = poll(&mut [PollFd::new(&end, PollFlags::IN)], Some(&patience)).expect("poll works");
+        assert!(ready == 1, "it does not end, and the terminal shows {:?}", self.shown());
     }
 
-    fn wait_id(&self, options: WaitIdOptions) -> bool {
-        let pid = Pid::from_raw(i32::try_from(self.pid()).expect("a pid")).expect("a pid");
-        let options = options | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-        waitid(WaitId::Pid(pid), options).expect("the program is our child").is_some()
+    fn id(&self) -> Pid {
+        Pid::from_child(&self.child)
     }
 
     #[track_caller]
@@ -396,13 +401,16 @@ impl Terminal {
     }
 
     /// Waits for its end.
+    #[track_caller]
     pub fn finish(self) -> Output {
+        self.wait_for_end();
         Output::of(self.child)
     }
 
     /// Waits for its end, and gives what the terminal has shown until nobody had it open any more.
     #[track_caller]
     pub fn finish_with_screen(self) -> (Output, String) {
+        self.wait_for_end();
         let output = Output::of(self.child);
         drop(self.pts);
         let shown = self.shown.0.lock().expect("no panic while reading");
