@@ -35,6 +35,17 @@ impl Fingerprint {
                 Step::AssumeRole(role) => digest.role(role),
             }
         }
+        Self::first_half(digest)
+    }
+
+    /// Computes the fingerprint of an MFA device, which names the lock for asking for its codes.
+    pub fn of_device(serial: &str) -> Self {
+        let mut digest = Fields(Sha256::new());
+        digest.fields(["keyrole 1", "device", serial]);
+        Self::first_half(digest)
+    }
+
+    fn first_half(digest: Fields) -> Self {
         let mut half = [0; 16];
         half.copy_from_slice(&digest.0.finalize()[..16]);
         Self(half)

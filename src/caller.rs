@@ -1,14 +1,19 @@
 //! Owns the question who runs us: the calling program for the prompt and the log, and a name for the session.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// The program that asked for credentials.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Program {
     /// Its name, as the system knows it.
     pub name: String,
     /// Its process ID.
     pub pid: u32,
+    /// When it was started, in clock ticks since boot; tells it from a later process with the same ID.
+    pub started: u64,
+    /// It is a shell that somebody types into, so each of its children is a new command.
+    pub is_shell: bool,
 }
 
 impl fmt::Display for Program {
@@ -20,36 +25,72 @@ impl fmt::Display for Program {
 /// Finds the program that runs us. Most SDKs use a shell for that, which is skipped.
 #[cfg(target_os = "linux")]
 pub fn program() -> Option<Program> {
-    const SHELLS: &[&str] = &["sh", "dash", "bash"];
-    let parent = rustix::process::getppid()?.as_raw_nonzero().get().unsigned_abs();
-    let named = |pid: u32| {
+    let parent = Stat::read(&rustix::process::getppid()?.as_raw_nonzero().to_string())?;
+    if parent.is_shell() && parent.is_for_one_command() {
+        let grandparent = Stat::read(&parent.parent.to_string());
+        return Some(grandparent.unwrap_or(parent).into_program());
+    }
+    Some(parent.into_program())
+}
+
+/// Gives the number of the terminal that this process belongs to.
+#[cfg(target_os = "linux")]
+pub fn terminal() -> Option<u64> {
+    Stat::read("self").map(|stat| stat.terminal).filter(|&terminal| terminal != 0)
+}
+
+/// What `/proc/PID/stat` tells, see proc(5).
+#[cfg(target_os = "linux")]
+struct Stat {
+    pid: u32,
+    name: String,
+    parent: u32,
+    terminal: u64,
+    started: u64,
+}
+
+#[cfg(target_os = "linux")]
+impl Stat {
+    fn read(pid: &str) -> Option<Self> {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         // `pid (name) state ppid …`; the name may hold anything, parentheses included.
         let (head, tail) = stat.rsplit_once(") ")?;
-        let name = head.split_once(" (")?.1.to_owned();
-        let parent: u32 = tail.split(' ').nth(1)?.parse().ok()?;
-        Some((Program { name, pid }, parent))
-    };
-    let (program, grandparent) = named(parent)?;
-    if SHELLS.contains(&program.name.as_str())
-        && is_for_one_command(program.pid)
-        && let Some((caller, _)) = named(grandparent)
-    {
-        return Some(caller);
+        let (pid, name) = head.split_once(" (")?;
+        let fields: Vec<&str> = tail.split(' ').collect();
+        Some(Self {
+            pid: pid.parse().ok()?,
+            name: name.to_owned(),
+            parent: fields.get(1)?.parse().ok()?,
+            terminal: fields.get(4)?.parse().ok()?,
+            started: fields.get(19)?.parse().ok()?,
+        })
     }
-    Some(program)
-}
 
-/// Tells `sh -c …` from the shell that somebody types into.
-#[cfg(target_os = "linux")]
-fn is_for_one_command(pid: u32) -> bool {
-    std::fs::read(format!("/proc/{pid}/cmdline"))
-        .is_ok_and(|line| line.split(|&byte| byte == 0).nth(1).is_some_and(|argument| argument == b"-c"))
+    fn is_shell(&self) -> bool {
+        ["sh", "dash", "bash", "zsh", "fish", "ksh"].contains(&self.name.as_str())
+    }
+
+    /// Tells `sh -c …` from the shell that somebody types into.
+    fn is_for_one_command(&self) -> bool {
+        std::fs::read(format!("/proc/{}/cmdline", self.pid))
+            .is_ok_and(|line| line.split(|&byte| byte == 0).nth(1).is_some_and(|argument| argument == b"-c"))
+    }
+
+    fn into_program(self) -> Program {
+        let is_shell = self.is_shell() && !self.is_for_one_command();
+        Program { name: self.name, pid: self.pid, started: self.started, is_shell }
+    }
 }
 
 /// Finds the program that runs us; this system does not tell.
 #[cfg(not(target_os = "linux"))]
 pub fn program() -> Option<Program> {
+    None
+}
+
+/// Gives the number of the terminal that this process belongs to; this system does not tell.
+#[cfg(not(target_os = "linux"))]
+pub fn terminal() -> Option<u64> {
     None
 }
 

@@ -1,12 +1,13 @@
 //! Owns the one error type, its hint and its exit code. Never prints.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// The result of everything that can fail for a user to see.
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// Says what kind of failure this is; each kind has one exit code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     /// Something did not work: the network, the keyring, another program. Exit 1.
     Failed,
@@ -16,8 +17,10 @@ pub enum Kind {
     Usage,
     /// `status` found nothing valid in the cache. Exit 3.
     NothingCached,
-    /// A person is needed and cannot be asked, or did not answer. Exit 4.
+    /// A person is needed and cannot be asked. Exit 4.
     PersonNeeded,
+    /// A person was asked and did not answer, or did not want to. Exit 4.
+    Cancelled,
     /// AWS refused. Exit 5.
     Refused,
     /// AWS does not know, or no longer accepts, the credentials that made the call. Exit 5.
@@ -79,6 +82,11 @@ impl Error {
         &self.message
     }
 
+    /// Gives the hint, if there is one.
+    pub fn hint_text(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
     /// Gives the signal that caused the failure, if one did.
     pub fn signal(&self) -> Option<i32> {
         self.signal
@@ -90,7 +98,7 @@ impl Error {
             Kind::Failed | Kind::Unreachable => 1,
             Kind::Usage => 2,
             Kind::NothingCached => 3,
-            Kind::PersonNeeded => 4,
+            Kind::PersonNeeded | Kind::Cancelled => 4,
             Kind::Refused | Kind::CallerRejected | Kind::WrongCode => 5,
         }
     }

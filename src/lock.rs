@@ -1,42 +1,248 @@
 //! Owns single flight: one lock file per thing that is fetched, held while it is being fetched. Hits never come here.
 //!
-//! The files are empty, stay where they are for ever, and are locked with `flock` (Windows: `LockFileEx`), which the
-//! kernel releases when the holder ends, however it ends.
+//! The files stay where they are for ever and are locked with `flock` (Windows: `LockFileEx`), which the kernel
+//! releases when the holder ends, however it ends. No lock is ever stolen: a holder that is stopped could still use
+//! its code. While it holds the lock, a process leaves a note in the file for those who wait: who it is, and, when
+//! it is done, how it was refused. The note holds no secret.
 
-use crate::cache::Fingerprint;
-use fs4::FileExt;
+use crate::caller::Program;
+use crate::error::{Error, Kind};
+use fs4::{FileExt, TryLockError};
+use serde::{Deserialize, Serialize};
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io;
-use std::path::Path;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+/// How often a waiter looks at the holder's note.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// The longest note that is read; a longer one is none of ours.
+const MAX_NOTE_BYTES: u64 = 16 * 1024;
+
+/// What the holder of a lock tells the others.
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Note {
+    /// Who holds, or last held, the lock.
+    pub holder: Option<Holder>,
+    /// The last refusal, shared with those who were waiting for its outcome.
+    pub refusal: Option<Refusal>,
+    /// The last attempt to renew a session that was still valid.
+    pub renewal: Option<Renewal>,
+    /// The last MFA code that AWS accepted, on the lock of an MFA device.
+    pub used_code: Option<UsedCode>,
+}
+
+/// A renewal that failed is not tried again for so many seconds, as some SDKs ask at every request by then.
+const RENEWAL_PAUSE_SECONDS: i64 = 60;
+
+impl Note {
+    /// Tells whether a renewal has failed so recently that it is not tried again at `now`.
+    pub fn has_just_failed(&self, now: i64) -> bool {
+        self.renewal.as_ref().is_some_and(|renewal| (0..RENEWAL_PAUSE_SECONDS).contains(&(now - renewal.at)))
+    }
+}
+
+/// The process that holds a lock.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Holder {
+    /// The keyrole process.
+    pub pid: u32,
+    /// The program that runs it.
+    pub program: Option<Program>,
+    /// Since when it does what it does, in seconds since the Unix epoch.
+    pub since: i64,
+    /// It waits for a person.
+    pub is_asking: bool,
+    /// The terminal it asks on, as the system numbers it.
+    pub terminal: Option<u64>,
+}
+
+/// A refusal that is final for everyone who was waiting for it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// When, in nanoseconds since the Unix epoch.
+    pub at: i64,
+    /// What kind of failure.
+    pub kind: Kind,
+    /// What happened.
+    pub message: String,
+    /// What to do.
+    pub hint: Option<String>,
+    /// The program to which it happened, if a person was asked.
+    pub asked_for: Option<Program>,
+}
+
+impl Refusal {
+    /// Turns the refusal back into the error it was.
+    pub fn to_error(&self) -> Error {
+        let error = Error::new(self.kind, self.message.clone());
+        match &self.hint {
+            Some(hint) => error.hint(hint.clone()),
+            None => error,
+        }
+    }
+}
+
+/// A renewal that failed while the session was still valid.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Renewal {
+    /// When, in seconds since the Unix epoch.
+    pub at: i64,
+    /// What happened.
+    pub message: String,
+    /// AWS refused, so that trying again will not help.
+    pub is_refused: bool,
+}
+
+/// A code that cannot be used again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UsedCode {
+    /// When AWS accepted it, in seconds since the Unix epoch.
+    pub at: i64,
+    /// The first bytes of the code's SHA-256. A used code is no secret, but nobody needs to read it here.
+    pub digest: u64,
+}
 
 /// A lock that is held until it is dropped.
 #[derive(Debug)]
 pub struct Lock {
     // Closing the file releases the lock.
-    _file: File,
+    file: File,
+    /// What was in the file, and is written back when it changes.
+    pub note: Note,
 }
 
-/// Waits until this process alone may fetch what the fingerprint stands for.
-///
-/// # Errors
-/// The state directory cannot be used, or its file system has no locks.
-pub fn acquire(state_dir: &Path, fingerprint: &Fingerprint) -> io::Result<Lock> {
-    let dir = state_dir.join("locks");
-    create_private_dir(&dir)?;
-    // A name with `:` is not one for a file on Windows.
-    let path = dir.join(fingerprint.name().replace(':', "-"));
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options.open(path)?;
-    loop {
-        match FileExt::lock(&file) {
-            Ok(()) => return Ok(Lock { _file: file }),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error),
+impl Lock {
+    /// Writes the note. One that cannot be written is missed by those who wait, no more.
+    pub fn write(&self) {
+        let Ok(text) = serde_json::to_vec(&self.note) else { return };
+        let mut file = &self.file;
+        let _ = file.seek(SeekFrom::Start(0)).and_then(|_| file.write_all(&text));
+        let _ = self.file.set_len(text.len() as u64);
+    }
+}
+
+/// Why a lock was not taken.
+#[derive(Debug)]
+pub enum Failure {
+    /// The state directory cannot be used, or its file system has no locks.
+    NoLocks(io::Error),
+    /// The holder did not finish in time.
+    Held(Option<Holder>),
+}
+
+/// A place for lock files.
+pub struct Locks {
+    dir: PathBuf,
+}
+
+impl Locks {
+    /// Makes the place in a state directory.
+    pub fn new(state_dir: &Path) -> Self {
+        Self { dir: state_dir.join("locks") }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        // A name with `:` is not one for a file on Windows.
+        self.dir.join(name.replace(':', "-"))
+    }
+
+    fn open(&self, name: &str) -> io::Result<File> {
+        create_private_dir(&self.dir)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        options.open(self.path(name))
+    }
+
+    /// Reads a note without the lock.
+    pub fn note(&self, name: &str) -> Note {
+        File::open(self.path(name)).map(|file| read(&file)).unwrap_or_default()
+    }
+
+    /// Takes a lock if it is free.
+    ///
+    /// # Errors
+    /// It is held, or there are no locks here.
+    pub fn try_acquire(&self, name: &str) -> Result<Lock, Failure> {
+        let file = self.open(name).map_err(Failure::NoLocks)?;
+        match FileExt::try_lock(&file) {
+            Ok(()) => Ok(taken(file)),
+            Err(TryLockError::WouldBlock) => Err(Failure::Held(read(&file).holder)),
+            Err(TryLockError::Error(error)) => Err(Failure::NoLocks(error)),
         }
     }
+
+    /// Waits for a lock. `waiting` is told at every look who holds it and for how long this process has waited for
+    /// that holder, and ends the waiting by returning false.
+    ///
+    /// # Errors
+    /// `waiting` gave up, or there are no locks here.
+    pub fn acquire(
+        &self,
+        name: &str,
+        mut waiting: impl FnMut(Option<&Holder>, Duration) -> bool,
+    ) -> Result<Lock, Failure> {
+        let file = self.open(name).map_err(Failure::NoLocks)?;
+        match FileExt::try_lock(&file) {
+            Ok(()) => return Ok(taken(file)),
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => return Err(Failure::NoLocks(error)),
+        }
+        // The lock belongs to the open file, so another thread can wait for it. If this process gives up, the thread
+        // ends with it.
+        let (sender, outcome) = mpsc::channel();
+        let for_thread = file.try_clone().map_err(Failure::NoLocks)?;
+        let wait = move || {
+            let result = loop {
+                match FileExt::lock(&for_thread) {
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    result => break result,
+                }
+            };
+            // The receiver has gone if this process has given up.
+            let _ = sender.send(result);
+        };
+        thread::Builder::new().stack_size(64 * 1024).spawn(wait).map_err(Failure::NoLocks)?;
+        let mut holder = read(&file).holder;
+        let mut waited = Duration::ZERO;
+        loop {
+            match outcome.recv_timeout(LOOK_AGAIN) {
+                Ok(Ok(())) => return Ok(taken(file)),
+                Ok(Err(error)) => return Err(Failure::NoLocks(error)),
+                Err(RecvTimeoutError::Disconnected) => return Err(Failure::NoLocks(io::Error::other("no thread"))),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            let now = read(&file).holder;
+            let is_same = |a: &Holder, b: &Holder| a.pid == b.pid && a.is_asking == b.is_asking;
+            // Nobody has waited long for a holder who has only just come, or only just begun to ask.
+            waited = match (&holder, &now) {
+                (Some(before), Some(now)) if !is_same(before, now) => Duration::ZERO,
+                _ => waited + LOOK_AGAIN,
+            };
+            holder = now;
+            if !waiting(holder.as_ref(), waited) {
+                return Err(Failure::Held(holder));
+            }
+        }
+    }
+}
+
+fn taken(file: File) -> Lock {
+    let note = read(&file);
+    Lock { file, note }
+}
+
+/// Reads a note; one that is being written, or is none of ours, is empty.
+fn read(file: &File) -> Note {
+    let mut text = Vec::new();
+    let mut file = file;
+    let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.take(MAX_NOTE_BYTES).read_to_end(&mut text));
+    read.ok().and_then(|_| serde_json::from_slice(&text).ok()).unwrap_or_default()
 }
 
 /// Makes a directory that only its owner can enter, with its parents.
@@ -52,4 +258,46 @@ pub fn create_private_dir(dir: &Path) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_is_read_by_those_who_wait_and_by_those_who_come_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let locks = Locks::new(dir.path());
+        let mut lock = locks.try_acquire("keyrole:a").unwrap();
+        lock.note.renewal = Some(Renewal { at: 7, message: "a long message".into(), is_refused: true });
+        lock.write();
+        lock.note.renewal = Some(Renewal { at: 7, message: "short".into(), is_refused: true });
+        lock.write();
+        assert_eq!(locks.note("keyrole:a"), lock.note);
+        assert!(matches!(locks.try_acquire("keyrole:a"), Err(Failure::Held(None))));
+        drop(lock);
+        assert_eq!(locks.try_acquire("keyrole:a").unwrap().note.renewal.unwrap().message, "short");
+    }
+
+    #[test]
+    fn a_waiter_gives_up_when_it_is_told_to_and_gets_the_lock_when_it_is_free() {
+        let dir = tempfile::tempdir().unwrap();
+        let locks = Locks::new(dir.path());
+        let lock = locks.try_acquire("keyrole:a").unwrap();
+        assert!(matches!(locks.acquire("keyrole:a", |_, _| false), Err(Failure::Held(_))));
+        thread::scope(|scope| {
+            let waiter = scope.spawn(|| locks.acquire("keyrole:a", |_, _| true).is_ok());
+            drop(lock);
+            assert!(waiter.join().unwrap());
+        });
+    }
+
+    #[test]
+    fn what_is_no_note_counts_as_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let locks = Locks::new(dir.path());
+        drop(locks.try_acquire("keyrole:a").unwrap());
+        std::fs::write(dir.path().join("locks/keyrole-a"), "{\"holder\":").unwrap();
+        assert_eq!(locks.note("keyrole:a"), Note::default());
+    }
 }

@@ -3,7 +3,7 @@
 use clap::Parser;
 use clap::error::ErrorKind;
 use keyrole::cli::{Cli, Command, Get};
-use keyrole::commands::{get, login, logout, pages, status};
+use keyrole::commands::{ahead, get, login, logout, pages, status};
 use keyrole::error::{Error, Result};
 use keyrole::world::World;
 use std::ffi::OsString;
@@ -49,6 +49,12 @@ fn run(world: &World) -> Result<()> {
     if let Some(profile) = plain_get(&arguments) {
         let arguments = Get { profile: profile.to_owned(), no_prompt: false, refresh: false, mfa_code: None };
         return get::run(&arguments, world);
+    }
+    if let [_, command, profile] = &arguments[..]
+        && command == ahead::COMMAND
+        && let Some(profile) = profile.to_str()
+    {
+        return ahead::run(profile, world);
     }
     let command = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli.command,

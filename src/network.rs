@@ -12,8 +12,9 @@ use aws_smithy_http_client::{Builder, Connector};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
+use std::cell::Cell;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Longer than a connection to the other side of the world takes, short enough to try again.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -21,8 +22,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const READ_TIMEOUT: Duration = Duration::from_secs(7);
 /// How long one call may take with all its attempts and the pauses between them.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(20);
-/// The same while a session that is still valid could be printed instead: the caller waits at most 10 s.
-const OPERATION_TIMEOUT_WITH_FALLBACK: Duration = Duration::from_secs(8);
+/// How long all calls together may take while a session that is still valid could be printed instead; the caller
+/// then waits at most 10 s.
+const BUDGET_WITH_FALLBACK: Duration = Duration::from_secs(8);
+/// What is left for a call when the budget is used up: enough to fail properly.
+const LEAST_TIMEOUT: Duration = Duration::from_millis(500);
 /// The SDK's standard mode: three attempts, exponential backoff with jitter, for throttling, 5xx and lost connections.
 const MAX_ATTEMPTS: u32 = 3;
 /// How long another program, a browser login or a metadata service may take to give the source's credentials.
@@ -35,11 +39,12 @@ pub struct Network {
     /// Where STS is.
     pub endpoint: Endpoint,
     http: SharedHttpClient,
-    operation_timeout: Duration,
+    /// When everything has to be over, if that matters.
+    deadline: Cell<Option<Instant>>,
 }
 
 impl Network {
-    /// Prepares the network; nothing is sent. `has_fallback` shortens the deadline of each call.
+    /// Prepares the network; nothing is sent. `has_fallback` limits the time of all calls together.
     ///
     /// # Errors
     /// `ca_bundle` cannot be read or holds no certificate.
@@ -66,8 +71,24 @@ impl Network {
             .enable_all()
             .build()
             .map_err(|error| Error::failed(format!("cannot start the async runtime: {error}")))?;
-        let operation_timeout = if has_fallback { OPERATION_TIMEOUT_WITH_FALLBACK } else { OPERATION_TIMEOUT };
-        Ok(Self { runtime, endpoint: endpoint.clone(), http, operation_timeout })
+        let deadline = Cell::new(has_fallback.then(|| Instant::now() + BUDGET_WITH_FALLBACK));
+        Ok(Self { runtime, endpoint: endpoint.clone(), http, deadline })
+    }
+
+    /// Gives the time when everything has to be over, if that matters.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline.get()
+    }
+
+    /// Takes the limit off, as a person has answered a prompt and now waits for the result.
+    pub fn take_your_time(&self) {
+        self.deadline.set(None);
+    }
+
+    /// Cuts a time down to what is left.
+    pub fn at_most(&self, time: Duration) -> Duration {
+        let left = |deadline: Instant| deadline.saturating_duration_since(Instant::now()).max(LEAST_TIMEOUT);
+        self.deadline.get().map_or(time, |deadline| time.min(left(deadline)))
     }
 
     /// Gives the HTTP client.
@@ -80,7 +101,7 @@ impl Network {
         TimeoutConfig::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .read_timeout(READ_TIMEOUT)
-            .operation_timeout(self.operation_timeout)
+            .operation_timeout(self.at_most(OPERATION_TIMEOUT))
             .build()
     }
 

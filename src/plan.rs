@@ -23,6 +23,8 @@ pub struct Plan {
     pub store: StoreChoice,
     /// How a person may be asked.
     pub prompt: PromptChoice,
+    /// How long others are waited for.
+    pub patience: Patience,
     /// The programs' profiles that led to this one, and this one: `base,prod`.
     pub chain: String,
 }
@@ -262,4 +264,15 @@ pub enum PromptChoice {
     Terminal,
     /// Nobody is ever asked.
     None,
+}
+
+/// How long keyrole waits for a person, and for another keyrole. In seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// `keyrole_prompt_timeout` or `KEYROLE_PROMPT_TIMEOUT`: for the answer at a prompt, one's own or another's.
+    /// By default 300: a device may have to be fetched from another room.
+    pub prompt: i64,
+    /// `keyrole_call_timeout` or `KEYROLE_CALL_TIMEOUT`: for another keyrole that is talking to AWS. By default 30,
+    /// half as much again as the longest call.
+    pub call: i64,
 }

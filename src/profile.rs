@@ -3,7 +3,9 @@
 
 use crate::config::{Property, SectionKind, Sections, without_prefix};
 use crate::error::{Error, Result};
-use crate::plan::{CHAIN_VARIABLE, Endpoint, Mfa, Plan, PromptChoice, Role, SdkSource, Source, Step, StoreChoice};
+use crate::plan::{
+    CHAIN_VARIABLE, Endpoint, Mfa, Patience, Plan, PromptChoice, Role, SdkSource, Source, Step, StoreChoice,
+};
 use crate::secret::Secret;
 use crate::validate::{self, RoleArn};
 use crate::world::World;
@@ -30,6 +32,10 @@ pub fn plan(sections: &Sections, name: &str, world: &World) -> Result<Plan> {
 
     let store = planner.choice(requested, "store", "KEYROLE_STORE", STORES)?;
     let prompt = planner.choice(requested, "prompt", "KEYROLE_PROMPT", PROMPTS)?;
+    let patience = Patience {
+        prompt: planner.seconds(requested, "prompt_timeout", "KEYROLE_PROMPT_TIMEOUT", 300)?,
+        call: planner.seconds(requested, "call_timeout", "KEYROLE_CALL_TIMEOUT", 30)?,
+    };
     let mfa = planner.mfa(&profiles)?;
     let mfa_session_seconds = planner
         .first(&profiles, "mfa_session_duration")
@@ -59,7 +65,7 @@ pub fn plan(sections: &Sections, name: &str, world: &World) -> Result<Plan> {
         }
     }
     steps.extend(roles.into_iter().map(|role| Step::AssumeRole(Box::new(role))));
-    Ok(Plan { profile: name.to_owned(), source, steps, endpoint, store, prompt, chain })
+    Ok(Plan { profile: name.to_owned(), source, steps, endpoint, store, prompt, patience, chain })
 }
 
 /// Tells whether a profile names a role of its own, which `login --all` is to warm.
@@ -470,6 +476,13 @@ impl<'s> Planner<'s> {
             return Ok(Some(property.value.to_string()));
         }
         profile.checked("endpoint_url", validate::url)
+    }
+
+    fn seconds(&self, profile: &Profile, key: &str, variable: &str, default: i64) -> Result<i64> {
+        match self.world.var(variable) {
+            Some(value) => validate::timeout(&value).map_err(|why| Error::usage(format!("`{variable}`: {why}"))),
+            None => Ok(profile.checked(key, validate::timeout)?.unwrap_or(default)),
+        }
     }
 
     fn choice<T: Copy>(&self, profile: &Profile, key: &str, variable: &str, choices: &[(&str, T)]) -> Result<T> {

@@ -4,12 +4,13 @@
 //! cache entry and one lock, so the same function serves MFA sessions, intermediate roles and the final answer.
 
 use crate::cache::{Fingerprint, SessionCache};
-use crate::caller;
+use crate::caller::{self, Program};
 use crate::credentials::{Credentials, Freshness, Session};
 use crate::error::{Error, Kind, Result};
-use crate::lock::{self, Lock};
+use crate::flight::Flight;
+use crate::lock::{Refusal, Renewal};
 use crate::log::{Event, Log};
-use crate::mfa::{Asker, Origin, TokenCode};
+use crate::mfa::{Asker, Origin};
 use crate::network::Network;
 use crate::output::timestamp;
 use crate::plan::{Mfa, Plan, Step};
@@ -17,10 +18,12 @@ use crate::source;
 use crate::store::{self, SecretStore};
 use crate::sts::{MfaCode, Sts};
 use crate::world::World;
-use std::path::PathBuf;
 
 /// How many wrong codes are too many.
 const MAX_CODES: u32 = 3;
+/// The calling program that was just refused is not asked again for so many seconds: the JS and Ruby SDKs run a failed
+/// helper twice, the C++ one four times.
+const REFUSAL_PAUSE_NANOS: i64 = 30_000_000_000;
 
 /// How much of what is cached is to be fetched anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +42,8 @@ pub struct Options {
     pub refresh: Refresh,
     /// Where codes come from.
     pub asker: Asker,
+    /// Somebody typed this very command, so it is never taken for an SDK that tries again.
+    pub is_typed: bool,
 }
 
 /// Looks a plan's final session up, without a lock, the network or a terminal.
@@ -52,19 +57,31 @@ pub struct Provider<'a> {
     plan: &'a Plan,
     cache: SessionCache<'a>,
     options: Options,
-    state_dir: Option<PathBuf>,
+    flight: Flight,
     log: Log,
     network: Option<Network>,
+    program: Option<Program>,
+    /// A person was asked in this run, or in the one that shared its refusal.
+    has_asked: bool,
     started: i64,
 }
 
 impl<'a> Provider<'a> {
     /// Makes the provider of a plan. Nothing happens before `session` is called.
     pub fn new(world: &'a World, plan: &'a Plan, store: &'a dyn SecretStore, options: Options) -> Self {
-        let state_dir = world.state_dir();
-        let log = Log::new(state_dir.as_deref());
-        let cache = SessionCache::new(store);
-        Self { world, plan, cache, options, state_dir, log, network: None, started: world.now() }
+        let program = caller::program();
+        Self {
+            world,
+            plan,
+            cache: SessionCache::new(store),
+            options,
+            flight: Flight::new(world, plan.patience, program.clone()),
+            log: Log::new(world.state_dir().as_deref()),
+            network: None,
+            program,
+            has_asked: false,
+            started: world.now_nanos(),
+        }
     }
 
     /// Gets the plan's final session, from the cache or from AWS.
@@ -73,6 +90,47 @@ impl<'a> Provider<'a> {
     /// AWS refused, cannot be reached, or a person is needed who cannot be asked.
     pub fn session(&mut self) -> Result<Session> {
         self.session_after(self.plan.steps.len())
+    }
+
+    /// Gets the MFA session alone, if the plan has one.
+    ///
+    /// # Errors
+    /// As `session`.
+    pub fn mfa_session(&mut self) -> Result<()> {
+        match self.plan.steps.first() {
+            Some(Step::SessionToken { mfa: Some(_), .. }) => self.session_after(1).map(|_| ()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Renews the final session if nobody else does and nobody has to be asked. For the detached child.
+    ///
+    /// # Errors
+    /// It could not be renewed; the lock's note says so to those who come next.
+    pub fn renew_ahead(&mut self) -> Result<()> {
+        let fingerprint = Fingerprint::of(self.plan, self.plan.steps.len());
+        if !self.flight.try_enter(&fingerprint.name(), self.world) {
+            return Ok(());
+        }
+        let found = self.lookup(&fingerprint);
+        let is_fresh = found.is_some_and(|session| session.freshness(self.world.now()) == Freshness::Fresh);
+        if is_fresh || self.has_just_failed() {
+            self.flight.leave();
+            return Ok(());
+        }
+        let result = self.fetch(self.plan.steps.len(), false);
+        let outcome = match &result {
+            Ok(session) => {
+                self.keep(&fingerprint, session, "refreshed_ahead");
+                Ok(())
+            }
+            Err(error) => {
+                self.renewal_failed(error);
+                Err(error.clone())
+            }
+        };
+        self.flight.leave();
+        outcome
     }
 
     /// Gets what the first `steps` calls give.
@@ -84,36 +142,108 @@ impl<'a> Provider<'a> {
             Refresh::Session => is_final,
             Refresh::All => true,
         };
-        if !refresh && let Some(session) = self.lookup(&fingerprint).filter(|session| self.is_usable(session, is_final))
-        {
-            return Ok(session);
+        let found = self.lookup(&fingerprint).filter(|_| !refresh);
+        if let Some(session) = found.as_ref().filter(|session| self.is_usable(session, is_final)) {
+            return Ok(session.clone());
         }
-        let _lock = self.lock(&fingerprint);
+        let began = self.world.now_nanos();
+        if let Some(valid) = found {
+            // Somebody else is renewing it. It is still good, so there is nothing to wait for.
+            if !self.flight.try_enter(&fingerprint.name(), self.world) {
+                return Ok(valid);
+            }
+        } else if let Err(error) = self.flight.enter(&fingerprint.name(), self.world, began) {
+            self.note("not_waited", None, Some(error.message()));
+            return Err(error);
+        }
+        let result = self.session_in_flight(&fingerprint, steps, refresh, began);
+        self.flight.leave();
+        result
+    }
+
+    /// The part of `session_after` that runs under the lock.
+    fn session_in_flight(
+        &mut self,
+        fingerprint: &Fingerprint,
+        steps: usize,
+        refresh: bool,
+        began: i64,
+    ) -> Result<Session> {
         // Security: somebody else may have fetched it while this process waited; a second code must not be used up.
-        let found = self.lookup(&fingerprint);
+        let found = self.lookup(fingerprint);
         if let Some(session) = &found
-            && self.is_usable(session, is_final)
-            && (!refresh || session.issued > self.started)
+            && self.is_usable(session, steps == self.plan.steps.len())
+            && (!refresh || session.issued > self.started / 1_000_000_000)
         {
             return Ok(session.clone());
         }
         let fallback = found.filter(|_| !refresh);
+        if let Some(session) = &fallback
+            && self.has_just_failed()
+        {
+            return Ok(session.clone());
+        }
+        if let Some(error) = self.shared_refusal(began) {
+            self.has_asked = true;
+            return Err(error);
+        }
         match self.fetch(steps, fallback.is_some()) {
             Ok(session) => {
-                self.keep(&fingerprint, &session);
+                self.keep(fingerprint, &session, "issued");
                 Ok(session)
             }
             Err(error) => match fallback.filter(|session| self.is_alive(session) && error.signal().is_none()) {
                 Some(session) => {
+                    self.renewal_failed(&error);
                     self.note("served_stale", Some(&session), Some(error.message()));
                     Ok(session)
                 }
                 None => {
+                    self.share(&error);
                     self.note("failed", None, Some(error.message()));
                     Err(error)
                 }
             },
         }
+    }
+
+    /// Finds the refusal that this process was waiting for, or that its calling program has just met.
+    fn shared_refusal(&self, began: i64) -> Option<Error> {
+        let refusal = self.flight.note()?.refusal.clone().filter(|_| !self.options.asker.has_code())?;
+        let was_waited_for = refusal.at >= began;
+        let is_recent = (0..REFUSAL_PAUSE_NANOS).contains(&(self.world.now_nanos() - refusal.at));
+        let is_same_caller = refusal.asked_for.is_some()
+            && refusal.asked_for == self.program
+            && !self.options.is_typed
+            && !self.program.as_ref().is_some_and(|program| program.is_shell);
+        (was_waited_for || is_recent && is_same_caller).then(|| refusal.to_error())
+    }
+
+    /// Leaves a refusal for those who wait. Trouble with the network is none: the next waiter tries.
+    fn share(&mut self, error: &Error) {
+        // A wrong code of the command line or of a program says nothing about what a person would answer.
+        let is_a_persons = matches!(error.kind(), Kind::Cancelled | Kind::WrongCode) && self.has_asked;
+        if is_a_persons || matches!(error.kind(), Kind::Refused | Kind::CallerRejected) {
+            let refusal = Refusal {
+                at: self.world.now_nanos(),
+                kind: error.kind(),
+                message: error.message().to_owned(),
+                hint: error.hint_text().map(str::to_owned),
+                asked_for: self.program.clone().filter(|_| is_a_persons),
+            };
+            self.flight.tell(|note| note.refusal = Some(refusal));
+        }
+    }
+
+    fn has_just_failed(&self) -> bool {
+        self.flight.note().is_some_and(|note| note.has_just_failed(self.world.now()))
+    }
+
+    fn renewal_failed(&mut self, error: &Error) {
+        let is_refused = matches!(error.kind(), Kind::Refused | Kind::CallerRejected | Kind::WrongCode);
+        let renewal = Renewal { at: self.world.now(), message: error.message().to_owned(), is_refused };
+        self.flight.tell(|note| note.renewal = Some(renewal));
+        self.note(if is_refused { "renewal_refused" } else { "renewal_failed" }, None, Some(error.message()));
     }
 
     /// The final session is handed to somebody who keeps it for a while; one on the way is used at once.
@@ -139,28 +269,23 @@ impl<'a> Provider<'a> {
         }
     }
 
-    fn lock(&self, fingerprint: &Fingerprint) -> Option<Lock> {
-        let dir = self.state_dir.as_deref()?;
-        match lock::acquire(dir, fingerprint) {
-            Ok(lock) => Some(lock),
-            Err(error) => {
-                self.note("unlocked", None, Some(&format!("no lock in `{}`: {error}", dir.display())));
-                None
-            }
-        }
-    }
-
     /// Stores a session. Nothing minted is lost: if it cannot be kept it is still good for this caller.
-    fn keep(&self, fingerprint: &Fingerprint, session: &Session) {
+    fn keep(&mut self, fingerprint: &Fingerprint, session: &Session, event: &str) {
+        self.flight.tell(|note| (note.refusal, note.renewal) = (None, None));
         match self.cache.set(fingerprint, session, self.world.now()) {
-            Ok(()) => self.note("issued", Some(session), None),
+            Ok(()) => self.note(event, Some(session), None),
             Err(error) => self.note("not_stored", Some(session), Some(&error.to_string())),
+        }
+        if let Some(why) = self.flight.degraded() {
+            self.note("unlocked", None, Some(why));
         }
     }
 
     fn fetch(&mut self, steps: usize, has_fallback: bool) -> Result<Session> {
         if self.network.is_none() {
-            self.network = Some(Network::new(&self.plan.endpoint, has_fallback)?);
+            let network = Network::new(&self.plan.endpoint, has_fallback)?;
+            self.flight.wait_until(network.deadline());
+            self.network = Some(network);
         }
         let plan = self.plan;
         let Some(last) = steps.checked_sub(1) else {
@@ -202,31 +327,56 @@ impl<'a> Provider<'a> {
         }
     }
 
-    /// Makes a call that may need a code, and asks again when AWS says that it was wrong.
+    /// Makes a call that may need a code. One person is asked at a time for one device, so that two prompts never
+    /// want the same code.
     fn with_code(
         &mut self,
         mfa: Option<&Mfa>,
         call: impl Fn(&Sts, Option<MfaCode>) -> Result<Session>,
     ) -> Result<Session> {
         let Some(mfa) = mfa else { return call(&self.sts()?, None) };
-        let mut rejected: Option<Error> = None;
-        for attempt in 1.. {
-            let why = rejected.as_ref().map(|_| {
-                format!("AWS rejected the code (attempt {} of {MAX_CODES}); wait for the next one", attempt - 1)
-            });
-            let (code, origin): (TokenCode, Origin) = self.options.asker.code(self.plan, mfa, why.as_deref())?;
-            match call(&self.sts()?, Some((&mfa.serial, &code))) {
+        let device = Fingerprint::of_device(&mfa.serial).name();
+        self.flight.enter(&device, self.world, self.world.now_nanos())?;
+        self.flight.is_asking(true, self.world);
+        let result = self.ask_and_call(mfa, call);
+        self.flight.leave();
+        self.flight.is_asking(false, self.world);
+        result
+    }
+
+    /// Asks for a code, and again when AWS says that it was wrong.
+    fn ask_and_call(&mut self, mfa: &Mfa, call: impl Fn(&Sts, Option<MfaCode>) -> Result<Session>) -> Result<Session> {
+        let mut rejected: Option<String> = None;
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let used = self.flight.note().and_then(|note| note.used_code.clone());
+            let asked = self.options.asker.code(self.plan, mfa, rejected.as_deref(), used.as_ref(), self.world);
+            self.has_asked |= matches!(&asked, Ok((_, Origin::Person)))
+                || matches!(&asked, Err(error) if error.kind() == Kind::Cancelled);
+            let (code, origin) = asked?;
+            if origin == Origin::Person {
+                self.network()?.take_your_time();
+            }
+            let result = call(&self.sts()?, Some((&mfa.serial, &code)));
+            match result {
                 Err(error) if error.kind() == Kind::WrongCode => {
                     self.note("code_rejected", None, Some(error.message()));
                     if origin != Origin::Person || attempt == MAX_CODES {
                         return Err(error);
                     }
-                    rejected = Some(error);
+                    rejected = Some(format!(
+                        "AWS rejected the code (attempt {attempt} of {MAX_CODES}); wait for the next one"
+                    ));
                 }
-                result => return result,
+                // AWS took the code, whatever it then said of the role; or it may have, before the connection broke.
+                result => {
+                    let used_code = code.used(self.world.now());
+                    self.flight.tell(|note| note.used_code = Some(used_code));
+                    return result;
+                }
             }
         }
-        Err(Error::failed("no code was tried"))
     }
 
     fn source(&self) -> Result<Credentials> {

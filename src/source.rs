@@ -108,10 +108,10 @@ fn guarded(plan: &Plan, command: &str) -> String {
 }
 
 fn ask(plan: &Plan, network: &Network, provider: impl ProvideCredentials) -> Result<Credentials> {
+    let limit = network.at_most(SOURCE_TIMEOUT);
     let answer = network.runtime.block_on(async {
-        tokio::time::timeout(SOURCE_TIMEOUT, provider.provide_credentials())
-            .await
-            .unwrap_or_else(|_| Err(CredentialsError::provider_timed_out(SOURCE_TIMEOUT)))
+        let answer = tokio::time::timeout(limit, provider.provide_credentials()).await;
+        answer.unwrap_or_else(|_| Err(CredentialsError::provider_timed_out(limit)))
     });
     let found = answer.map_err(|error| explain(plan, &error))?;
     let since_epoch = |at: SystemTime| {

@@ -108,6 +108,11 @@ pub fn mfa_session_duration(text: &str) -> Check<u32> {
     if text == "0" { Ok(0) } else { seconds(text, 900, 129_600).map_err(|why| why + ", or 0") }
 }
 
+/// Checks `prompt_timeout` and `call_timeout`: up to an hour.
+pub fn timeout(text: &str) -> Check<i64> {
+    seconds(text, 1, 3600).map(i64::from)
+}
+
 /// Checks `role_session_name`.
 pub fn session_name(text: &str) -> Check<String> {
     named(text, "session name", 2, 64, is_name_char)

@@ -31,6 +31,18 @@ impl World {
         i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX)
     }
 
+    /// Gives the wall clock as nanoseconds since the Unix epoch.
+    pub fn now_nanos(&self) -> i64 {
+        let since_epoch = (self.clock)().duration_since(UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since_epoch.as_nanos()).unwrap_or(i64::MAX)
+    }
+
+    /// Gives a second place for locks, for when the state directory's file system has none: the user's runtime
+    /// directory, which is in memory.
+    pub fn runtime_dir(&self) -> Option<PathBuf> {
+        self.var("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|dir| dir.is_absolute()).map(|dir| dir.join("keyrole"))
+    }
+
     /// Replaces a leading `~/` by the home directory.
     pub fn expand(&self, path: &str) -> PathBuf {
         match (path.strip_prefix("~/"), &self.home) {

@@ -1,6 +1,7 @@
 //! `keyrole get`: the `credential_process` itself.
 
 use crate::cli::Get;
+use crate::commands::ahead;
 use crate::config::AwsFiles;
 use crate::credentials::Freshness;
 use crate::error::{Error, Result};
@@ -24,10 +25,14 @@ pub fn run(arguments: &Get, world: &World) -> Result<()> {
         && let Some(session) = provider::cached(&plan, &*store)
         && matches!(session.freshness(world.now()), Freshness::Fresh | Freshness::Expiring)
     {
-        return output::print(&output::document(&session, account(&plan))?);
+        output::print(&output::document(&session, account(&plan))?)?;
+        if session.freshness(world.now()) == Freshness::Expiring {
+            ahead::start(&plan, world);
+        }
+        return Ok(());
     }
     let refresh = if arguments.refresh { Refresh::Session } else { Refresh::No };
-    let options = Options { refresh, asker: Asker::new(given, !arguments.no_prompt) };
+    let options = Options { refresh, asker: Asker::new(given, !arguments.no_prompt), is_typed: false };
     let session = Provider::new(world, &plan, &*store, options).session()?;
     output::print(&output::document(&session, account(&plan))?)
 }

@@ -1,54 +1,127 @@
 //! `keyrole login`: asks now and warms every role named, so that nobody is asked later.
 
+use crate::cache::Fingerprint;
 use crate::cli::{Login, Which};
 use crate::commands::get::parse_code;
 use crate::commands::status::left;
 use crate::config::{AwsFiles, Sections};
+use crate::credentials::Session;
 use crate::error::{Error, Printable, Result};
-use crate::mfa::Asker;
+use crate::mfa::{Asker, TokenCode};
+use crate::plan::{Plan, Step};
 use crate::profile;
 use crate::provider::{self, Options, Provider, Refresh};
 use crate::world::World;
+use std::collections::HashMap;
+use std::io::IsTerminal;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+/// How many roles are fetched at a time: enough to hide the distance to STS, too few for it to throttle.
+const WORKERS: usize = 8;
 
 /// Fetches the sessions of the profiles named, saying on stderr how it goes.
 ///
 /// # Errors
-/// The first failure, after every profile was tried.
+/// The only failure, or how many profiles failed; every profile is tried first.
 pub fn run(arguments: &Login, world: &World) -> Result<()> {
-    let mut given = arguments.mfa_code.as_deref().map(parse_code).transpose()?;
+    let given = arguments.mfa_code.as_deref().map(parse_code).transpose()?;
     let files = AwsFiles::read(world)?;
     let sections = files.sections()?;
     let names = chosen(&arguments.which, &sections)?;
-    let mut first_failure = None;
-    let mut failures = 0;
-    for name in &names {
-        let refresh = if arguments.refresh { Refresh::All } else { Refresh::No };
-        let result = profile::plan(&sections, name, world).and_then(|plan| {
-            let store = provider::open_store(&plan, world);
-            // The code is good for one MFA session, which the profiles that follow share.
-            let asker = Asker::new(plan.mfa().and_then(|_| given.take()), true);
-            Provider::new(world, &plan, &*store, Options { refresh, asker }).session()
-        });
-        match result {
-            Ok(session) => {
-                eprintln!("keyrole: {}: ready, {} left", Printable(name), left(session.expiration - world.now()));
-            }
-            Err(error) if error.signal().is_some() => return Err(error),
-            Err(error) => {
-                failures += 1;
-                if names.len() > 1 {
-                    eprintln!("keyrole: {}: {}", Printable(name), Printable(error.message()));
+    let plans: Vec<Result<Plan>> = names.iter().map(|name| profile::plan(&sections, name, world)).collect();
+    let refused = ask(&plans, given.clone(), arguments.refresh, world)?;
+
+    let progress = Progress::new(names.len());
+    let first_failure: Mutex<Option<Error>> = Mutex::new(None);
+    let failed = AtomicUsize::new(0);
+    let next = AtomicUsize::new(0);
+    let work = || {
+        while let Some((name, plan)) = {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            names.get(index).zip(plans.get(index))
+        } {
+            let result =
+                plan.as_ref().map_err(Error::clone).and_then(|plan| match refused.get(&mfa_fingerprint(plan)) {
+                    Some(error) => Err(error.clone()),
+                    None => fetch(plan, &given, arguments.refresh, world),
+                });
+            match &result {
+                Ok(session) => {
+                    let left = left(session.expiration - world.now());
+                    progress.say(&format!("{}: ready, {left} left", Printable(name)));
                 }
-                first_failure.get_or_insert(error);
+                Err(error) if names.len() > 1 => {
+                    progress.say(&format!("{}: {}", Printable(name), Printable(error.message())));
+                }
+                Err(_) => {}
+            }
+            if let Err(error) = result {
+                failed.fetch_add(1, Ordering::Relaxed);
+                first_failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
             }
         }
-    }
-    match first_failure {
-        Some(error) if names.len() > 1 => {
-            Err(error.context(format_args!("{failures} of {} profiles failed; the first", names.len())))
+    };
+    thread::scope(|scope| {
+        for _ in 1..WORKERS.min(names.len()) {
+            scope.spawn(work);
+        }
+        work();
+    });
+    progress.end();
+    let failed = failed.into_inner();
+    match first_failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        Some(error) if names.len() > 1 && error.signal().is_none() => {
+            Err(error.context(format_args!("{failed} of {} profiles failed; one of them", names.len())))
         }
         Some(error) => Err(error),
         None => Ok(()),
+    }
+}
+
+/// Gets every MFA session that the plans need, one after the other, as one person can answer one prompt at a time.
+/// Gives those that failed.
+fn ask(
+    plans: &[Result<Plan>],
+    mut given: Option<TokenCode>,
+    refresh: bool,
+    world: &World,
+) -> Result<HashMap<Option<Fingerprint>, Error>> {
+    let mut outcomes = HashMap::new();
+    for plan in plans.iter().flatten() {
+        let fingerprint = mfa_fingerprint(plan);
+        if fingerprint.is_none() || outcomes.contains_key(&fingerprint) {
+            continue;
+        }
+        let store = provider::open_store(plan, world);
+        let refresh = if refresh { Refresh::All } else { Refresh::No };
+        let options = Options { refresh, asker: Asker::new(given.take(), true), is_typed: true };
+        let outcome = Provider::new(world, plan, &*store, options).mfa_session();
+        if let Err(error) = &outcome
+            && error.signal().is_some()
+        {
+            return Err(error.clone());
+        }
+        outcomes.insert(fingerprint, outcome.err());
+    }
+    Ok(outcomes.into_iter().filter_map(|(fingerprint, error)| Some((fingerprint, error?))).collect())
+}
+
+fn fetch(plan: &Plan, given: &Option<TokenCode>, refresh: bool, world: &World) -> Result<Session> {
+    let store = provider::open_store(plan, world);
+    // The MFA session is new already.
+    let refresh = if refresh { Refresh::Session } else { Refresh::No };
+    // Where there is no MFA session the code goes into the role's own call.
+    let given = given.clone().filter(|_| mfa_fingerprint(plan).is_none());
+    let options = Options { refresh, asker: Asker::new(given, true), is_typed: true };
+    Provider::new(world, plan, &*store, options).session()
+}
+
+fn mfa_fingerprint(plan: &Plan) -> Option<Fingerprint> {
+    match plan.steps.first() {
+        Some(Step::SessionToken { mfa: Some(_), .. }) => Some(Fingerprint::of(plan, 1)),
+        _ => None,
     }
 }
 
@@ -65,4 +138,34 @@ fn chosen<'a>(which: &'a Which, sections: &'a Sections<'a>) -> Result<Vec<&'a st
             .hint("add `keyrole_role_arn` and `keyrole_source_profile` to a profile"));
     }
     Ok(names)
+}
+
+/// What is said on stderr: a line for each profile, and on a terminal how many are done.
+struct Progress {
+    total: usize,
+    done: Mutex<usize>,
+    is_live: bool,
+}
+
+impl Progress {
+    fn new(total: usize) -> Self {
+        Self { total, done: Mutex::new(0), is_live: total > 1 && std::io::stderr().is_terminal() }
+    }
+
+    fn say(&self, text: &str) {
+        let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        *done += 1;
+        if self.is_live {
+            // The count stands below the lines and is written over by the next one.
+            eprint!("\r\x1b[Kkeyrole: {text}\nkeyrole: {} of {} done", *done, self.total);
+        } else {
+            eprintln!("keyrole: {text}");
+        }
+    }
+
+    fn end(&self) {
+        if self.is_live {
+            eprint!("\r\x1b[K");
+        }
+    }
 }

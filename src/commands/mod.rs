@@ -1,5 +1,6 @@
 //! One file per subcommand.
 
+pub mod ahead;
 pub mod get;
 pub mod login;
 pub mod logout;

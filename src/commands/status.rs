@@ -6,6 +6,7 @@ use crate::commands::get::account;
 use crate::config::AwsFiles;
 use crate::credentials::{Session, UNUSABLE_SECONDS};
 use crate::error::{Error, Kind, Printable, Result};
+use crate::flight;
 use crate::output::{self, timestamp};
 use crate::plan::{Plan, Step};
 use crate::profile;
@@ -26,6 +27,9 @@ struct Row {
     mfa_serial: Option<String>,
     mfa_expiration: Option<String>,
     mfa_seconds_left: Option<i64>,
+    /// Why the last renewal failed, if it did; `renewal_refused` tells that AWS refused it.
+    renewal_error: Option<String>,
+    renewal_refused: bool,
     store: &'static str,
 }
 
@@ -79,6 +83,7 @@ fn row(plan: &Plan, world: &World) -> Result<Row> {
         Some(Step::SessionToken { mfa: Some(_), .. }) => valid(1)?,
         _ => None,
     };
+    let renewal = flight::renewal(world, &Fingerprint::of(plan, plan.steps.len()).name()).filter(|_| session.is_some());
     Ok(Row {
         profile: plan.profile.clone(),
         account_id: account(plan).map(str::to_owned),
@@ -89,6 +94,8 @@ fn row(plan: &Plan, world: &World) -> Result<Row> {
         mfa_serial: plan.mfa().map(|mfa| mfa.serial.clone()),
         mfa_expiration: mfa.as_ref().map(|session| timestamp(session.expiration)),
         mfa_seconds_left: mfa.map(|session| session.expiration - now),
+        renewal_refused: renewal.as_ref().is_some_and(|renewal| renewal.is_refused),
+        renewal_error: renewal.map(|renewal| renewal.message),
         store: store.label(),
     })
 }
@@ -114,6 +121,12 @@ fn table(rows: &[Row]) -> String {
         let line: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{}", line.join("  ").trim_end());
+    }
+    for row in rows {
+        if let Some(error) = &row.renewal_error {
+            let what = if row.renewal_refused { "AWS refuses to renew it" } else { "renewing failed" };
+            let _ = writeln!(text, "{}: {what}: {}", Printable(&row.profile), Printable(error));
+        }
     }
     text
 }

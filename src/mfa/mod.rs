@@ -4,8 +4,18 @@ mod process;
 mod terminal;
 
 use crate::error::{Error, Kind, Result};
+use crate::lock::UsedCode;
 use crate::plan::{Mfa, Plan, PromptChoice};
 use crate::secret::Secret;
+use crate::world::World;
+use sha2::{Digest, Sha256};
+use std::thread;
+use std::time::Duration;
+
+/// How long a device shows a code (RFC 6238; AWS's devices have no other).
+const CODE_SECONDS: i64 = 30;
+/// AWS takes a code one step early or late as well, so the same digits come from the same code for so long.
+const USED_SECONDS: i64 = 3 * CODE_SECONDS;
 
 /// Six digits, checked. Good for one use.
 #[derive(Debug, Clone)]
@@ -19,9 +29,40 @@ impl TokenCode {
         is_code.then(|| Self(Secret::new(code)))
     }
 
+    /// Makes the record that this code was used at `now`, in seconds since the Unix epoch.
+    pub fn used(&self, now: i64) -> UsedCode {
+        let digest = Sha256::digest(self.expose());
+        let first = digest.iter().take(8).fold(0, |first, &byte| first << 8 | u64::from(byte));
+        UsedCode { at: now, digest: first }
+    }
+
+    /// Tells whether this is the code that AWS has already taken.
+    pub fn is_used(&self, used: Option<&UsedCode>, now: i64) -> bool {
+        used.is_some_and(|used| (0..USED_SECONDS).contains(&(now - used.at)) && used.digest == self.used(0).digest)
+    }
+
     /// Shows the code to the call that uses it up.
     pub fn expose(&self) -> &str {
         self.0.expose()
+    }
+}
+
+/// Gives the seconds until the device shows another code.
+pub fn seconds_to_next_code(now: i64) -> i64 {
+    CODE_SECONDS - now.rem_euclid(CODE_SECONDS)
+}
+
+/// Tells whether the device still shows the code that was used.
+pub fn is_still_shown(used: &UsedCode, now: i64) -> bool {
+    used.at.div_euclid(CODE_SECONDS) == now.div_euclid(CODE_SECONDS)
+}
+
+/// Says something on the terminal, if there is one and it is ours.
+pub fn tell(text: &str) {
+    #[cfg(any(unix, windows))]
+    if let Ok(mut terminal) = terminal::open() {
+        // Nobody is there to miss it.
+        let _ = terminal.say(text);
     }
 }
 
@@ -29,6 +70,7 @@ impl TokenCode {
 pub struct Asker {
     given: Option<TokenCode>,
     may_prompt: bool,
+    may_run: bool,
 }
 
 /// Where a code came from; only a person can give a better one after it was rejected.
@@ -45,19 +87,46 @@ pub enum Origin {
 impl Asker {
     /// Makes an asker. `given` is the code of the command line; without `may_prompt` nobody is asked.
     pub fn new(given: Option<TokenCode>, may_prompt: bool) -> Self {
-        Self { given, may_prompt }
+        Self { given, may_prompt, may_run: true }
     }
 
-    /// Gets a code for the device. `rejected` is what to tell about an earlier code.
+    /// Tells whether the command line gave a code, which no earlier refusal of a prompt speaks against.
+    pub fn has_code(&self) -> bool {
+        self.given.is_some()
+    }
+
+    /// Makes an asker that has nobody to ask and no program to run.
+    pub fn nobody() -> Self {
+        Self { given: None, may_prompt: false, may_run: false }
+    }
+
+    /// Gets a code for the device. `rejected` is what to tell about an earlier code; `used` is the last code that AWS
+    /// took, which it does not take twice.
     ///
     /// # Errors
-    /// `PersonNeeded` if somebody would have to be asked and cannot be, or did not answer.
-    pub fn code(&mut self, plan: &Plan, mfa: &Mfa, rejected: Option<&str>) -> Result<(TokenCode, Origin)> {
+    /// `PersonNeeded` if somebody would have to be asked and cannot be, `Cancelled` if nobody answered.
+    pub fn code(
+        &mut self,
+        plan: &Plan,
+        mfa: &Mfa,
+        rejected: Option<&str>,
+        used: Option<&UsedCode>,
+        world: &World,
+    ) -> Result<(TokenCode, Origin)> {
+        let already = || {
+            let seconds = seconds_to_next_code(world.now());
+            Error::new(Kind::WrongCode, format!("this MFA code was already used; the next one comes in {seconds} s"))
+        };
         if let Some(code) = self.given.take() {
-            return Ok((code, Origin::CommandLine));
+            return if code.is_used(used, world.now()) { Err(already()) } else { Ok((code, Origin::CommandLine)) };
         }
-        if let Some(command) = &mfa.process {
-            return Ok((process::code(plan, command)?, Origin::Process));
+        if let Some(command) = mfa.process.as_ref().filter(|_| self.may_run) {
+            let mut code = process::code(plan, command)?;
+            if code.is_used(used, world.now()) {
+                thread::sleep(Duration::from_secs(seconds_to_next_code(world.now()).unsigned_abs()));
+                code = process::code(plan, command)?;
+            }
+            return if code.is_used(used, world.now()) { Err(already()) } else { Ok((code, Origin::Process)) };
         }
         let needed = |why: &str| {
             Error::new(Kind::PersonNeeded, format!("profile `{}` needs an MFA code, but {why}", plan.profile))
@@ -70,7 +139,7 @@ impl Asker {
             return Err(needed("`keyrole_prompt` or `KEYROLE_PROMPT` forbids to ask"));
         }
         match terminal::open() {
-            Ok(terminal) => Ok((terminal.code(plan, mfa, rejected)?, Origin::Person)),
+            Ok(terminal) => Ok((terminal.code(plan, mfa, rejected, used, world)?, Origin::Person)),
             Err(why) => Err(needed(why)),
         }
     }
@@ -96,6 +165,17 @@ mod tests {
         for wrong in ["", "12345", "1234567", "12345a", "１２３４５６", "-12345"] {
             assert!(TokenCode::parse(wrong).is_none(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_used_code_is_known_for_as_long_as_aws_would_know_it() {
+        let code = TokenCode::parse("123456").unwrap();
+        let used = code.used(1000);
+        assert!(code.is_used(Some(&used), 1000) && code.is_used(Some(&used), 1089));
+        assert!(!code.is_used(Some(&used), 1090) && !code.is_used(Some(&used), 999) && !code.is_used(None, 1000));
+        assert!(!TokenCode::parse("123457").unwrap().is_used(Some(&used), 1000));
+        assert!(is_still_shown(&used, 1019) && !is_still_shown(&used, 1020));
+        assert_eq!((seconds_to_next_code(1000), seconds_to_next_code(1019)), (20, 1));
     }
 
     #[test]

@@ -8,17 +8,17 @@
 //! - The digits are echoed: a code is worthless once it is used, and people want to see what they type.
 //! - The terminal's modes are left as they were, however the dialogue ends.
 
-use super::TokenCode;
+use super::{TokenCode, is_still_shown, seconds_to_next_code};
 use crate::caller;
 use crate::error::{Error, Kind, Printable, Result};
+use crate::lock::UsedCode;
 use crate::plan::{Mfa, Plan};
+use crate::world::World;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-/// How long a person may think. A device may have to be fetched from another room.
-const ANSWER_DEADLINE: Duration = Duration::from_secs(300);
 /// The longest line that is looked at; a code has six digits.
 const MAX_LINE_BYTES: usize = 256;
 
@@ -50,34 +50,60 @@ impl Terminal {
         (self.input.into(), self.output.into())
     }
 
-    /// Asks for the code of a device until it has six digits.
+    /// Asks for the code of a device until it has six digits that were not used before.
     ///
     /// # Errors
-    /// `PersonNeeded` if the answer is refused, does not come, or a signal ends the dialogue.
-    pub fn code(mut self, plan: &Plan, mfa: &Mfa, rejected: Option<&str>) -> Result<TokenCode> {
+    /// `Cancelled` if the answer is refused, does not come, or a signal ends the dialogue.
+    pub fn code(
+        mut self,
+        plan: &Plan,
+        mfa: &Mfa,
+        rejected: Option<&str>,
+        used: Option<&UsedCode>,
+        world: &World,
+    ) -> Result<TokenCode> {
         let watch = os::Watch::start(&self.input).map_err(|error| broken(&error))?;
-        let deadline = Instant::now() + ANSWER_DEADLINE;
+        let patience = Duration::from_secs(plan.patience.prompt.unsigned_abs());
+        let deadline = Instant::now() + patience;
         let mut text = match rejected {
             Some(why) => format!("keyrole: {}\n", Printable(why)),
             None => introduction(plan),
         };
+        if used.is_some_and(|used| is_still_shown(used, world.now())) {
+            text += &format!("keyrole: wait for the next code ({} s)\n", seconds_to_next_code(world.now()));
+        }
+        let question = format!("MFA code for {}: ", Printable(&mfa.serial));
         loop {
-            text += &format!("MFA code for {}: ", Printable(&mfa.serial));
+            text += &question;
             self.say(&text)?;
-            let line = self.line(&watch, deadline)?;
+            let line = self.line(&watch, deadline, patience, &question)?;
             match TokenCode::parse(&line) {
+                Some(code) if code.is_used(used, world.now()) => {
+                    let seconds = seconds_to_next_code(world.now());
+                    text = format!("keyrole: this code was already used; wait for the next code ({seconds} s)\n");
+                }
                 Some(code) => return Ok(code),
                 None => text = "keyrole: a code is six digits\n".to_owned(),
             }
         }
     }
 
-    fn say(&mut self, text: &str) -> Result<()> {
+    /// Writes to the terminal.
+    ///
+    /// # Errors
+    /// The terminal has gone.
+    pub fn say(&mut self, text: &str) -> Result<()> {
         self.output.write_all(text.as_bytes()).map_err(|error| broken(&error))
     }
 
     /// Reads one line, watching for signals, the deadline and the loss of the foreground.
-    fn line(&mut self, watch: &os::Watch, deadline: Instant) -> Result<zeroize::Zeroizing<String>> {
+    fn line(
+        &mut self,
+        watch: &os::Watch,
+        deadline: Instant,
+        patience: Duration,
+        question: &str,
+    ) -> Result<zeroize::Zeroizing<String>> {
         let mut line = zeroize::Zeroizing::new(Vec::with_capacity(MAX_LINE_BYTES));
         loop {
             match watch.wait(&self.input, deadline).map_err(|error| broken(&error))? {
@@ -92,8 +118,13 @@ impl Terminal {
                 }
                 os::Event::Deadline => {
                     let _ = self.say("\n");
-                    let minutes = ANSWER_DEADLINE.as_secs() / 60;
-                    return Err(cancelled(&format!("nobody gave the MFA code within {minutes} minutes")));
+                    return Err(cancelled(&format!("nobody gave the MFA code within {} s", patience.as_secs())));
+                }
+                os::Event::Resumed => {
+                    // The shell's job messages have pushed the question away, and what was typed is lost.
+                    line.clear();
+                    self.say(question)?;
+                    continue;
                 }
             }
             let mut bytes = zeroize::Zeroizing::new([0; MAX_LINE_BYTES]);
@@ -127,7 +158,7 @@ fn introduction(plan: &Plan) -> String {
 }
 
 fn cancelled(what: &str) -> Error {
-    Error::new(Kind::PersonNeeded, what).hint("run the command again and type the code")
+    Error::new(Kind::Cancelled, what).hint("run the command again and type the code")
 }
 
 fn broken(error: &std::io::Error) -> Error {
@@ -138,7 +169,7 @@ fn broken(error: &std::io::Error) -> Error {
 mod os {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     use rustix::termios::{self, InputModes, LocalModes, OptionalActions, OutputModes, Termios};
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+    use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
     use std::fs::File;
     use std::io;
     use std::os::unix::net::UnixStream;
@@ -159,6 +190,8 @@ mod os {
         Background,
         /// Nobody answered in time.
         Deadline,
+        /// The process was stopped and goes on.
+        Resumed,
     }
 
     pub fn is_foreground(terminal: &File) -> bool {
@@ -171,6 +204,7 @@ mod os {
         caught: Arc<AtomicUsize>,
         /// While it is true the signals do what they always do.
         is_over: Arc<AtomicBool>,
+        was_resumed: Arc<AtomicBool>,
     }
 
     fn signals() -> io::Result<&'static Signals> {
@@ -185,7 +219,9 @@ mod os {
             signal_hook::flag::register_usize(signal, Arc::clone(&caught), signal as usize)?;
             signal_hook::low_level::pipe::register(signal, waker.try_clone()?)?;
         }
-        Ok(SIGNALS.get_or_init(|| Signals { wake, caught, is_over }))
+        let was_resumed = Arc::new(AtomicBool::new(false));
+        signal_hook::flag::register(SIGCONT, Arc::clone(&was_resumed))?;
+        Ok(SIGNALS.get_or_init(|| Signals { wake, caught, is_over, was_resumed }))
     }
 
     /// Signals and modes for as long as a prompt is open; both as before when it is dropped.
@@ -209,6 +245,11 @@ mod os {
                 }
                 if !is_foreground(terminal) {
                     return Ok(Event::Background);
+                }
+                if self.signals.was_resumed.swap(false, Ordering::SeqCst) {
+                    // The shell has put the terminal into a mode of its own meanwhile.
+                    make_sane(terminal)?;
+                    return Ok(Event::Resumed);
                 }
                 let left = deadline.saturating_duration_since(Instant::now());
                 if left.is_zero() {
@@ -274,6 +315,8 @@ mod os {
         Background,
         #[expect(dead_code, reason = "only Unix has it")]
         Deadline,
+        #[expect(dead_code, reason = "only Unix has it")]
+        Resumed,
     }
 
     pub fn is_foreground(_terminal: &File) -> bool {

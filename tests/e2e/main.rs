@@ -8,6 +8,7 @@ mod clients;
 mod configuration;
 #[cfg(target_os = "linux")]
 mod files;
+mod flight;
 mod flow;
 mod mfa_process;
 mod network;

@@ -125,6 +125,16 @@ impl Home {
         self.log().iter().map(|line| line["event"].as_str().expect("an event").to_owned()).collect()
     }
 
+    /// Waits until the log has a line with this event, as a detached process writes it.
+    #[track_caller]
+    pub fn await_event(&self, event: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.events().iter().any(|found| found == event) {
+            assert!(Instant::now() < deadline, "no {event} in {:?}", self.log());
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// Gives the code that the user's device shows, good once.
     pub fn code(&self) -> String {
         self.sts.next_token_code(&self.serial)
