@@ -76,7 +76,8 @@ impl Flight {
             let (patience, places, deadline) = (self.patience, &self.places, self.deadline);
             let mut asking = None;
             let waiting = |holder: Option<&Holder>, waited: Duration| {
-                refusal = places[index].note(name).refusal.filter(|refusal| refusal.at >= began);
+                let now = world.now_nanos();
+                refusal = places[index].note(name).refusal.filter(|refusal| refusal.came_since(began, now));
                 if refusal.is_some() {
                     return false;
                 }

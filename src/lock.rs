@@ -76,6 +76,12 @@ pub struct Refusal {
 }
 
 impl Refusal {
+    /// Tells whether it came since `began`, in nanoseconds since the Unix epoch. One from the future was left behind by
+    /// a clock that has been set back.
+    pub fn came_since(&self, began: i64, now: i64) -> bool {
+        (began..=now).contains(&self.at)
+    }
+
     /// Turns the refusal back into the error it was.
     pub fn to_error(&self) -> Error {
         let error = Error::new(self.kind, self.message.clone());

@@ -173,7 +173,7 @@ impl<'a> Provider<'a> {
         let found = self.lookup(fingerprint);
         if let Some(session) = &found
             && self.is_usable(session, steps == self.plan.steps.len())
-            && (!refresh || session.issued > self.started / 1_000_000_000)
+            && (!refresh || self.is_new(session))
         {
             return Ok(session.clone());
         }
@@ -210,8 +210,9 @@ impl<'a> Provider<'a> {
     /// Finds the refusal that this process was waiting for, or that its calling program has just met.
     fn shared_refusal(&self, began: i64) -> Option<Error> {
         let refusal = self.flight.note()?.refusal.clone().filter(|_| !self.options.asker.has_code())?;
-        let was_waited_for = refusal.at >= began;
-        let is_recent = (0..REFUSAL_PAUSE_NANOS).contains(&(self.world.now_nanos() - refusal.at));
+        let now = self.world.now_nanos();
+        let was_waited_for = refusal.came_since(began, now);
+        let is_recent = (0..REFUSAL_PAUSE_NANOS).contains(&(now - refusal.at));
         let is_same_caller = refusal.asked_for.is_some()
             && refusal.asked_for == self.program
             && !self.options.is_typed
@@ -257,6 +258,11 @@ impl<'a> Provider<'a> {
 
     fn is_alive(&self, session: &Session) -> bool {
         session.freshness(self.world.now()) != Freshness::Expired
+    }
+
+    /// Tells whether a session was issued during this run.
+    fn is_new(&self, session: &Session) -> bool {
+        session.issued > self.started / 1_000_000_000 && session.issued <= self.world.now()
     }
 
     fn lookup(&self, fingerprint: &Fingerprint) -> Option<Session> {

@@ -12,6 +12,8 @@ use aws_sdk_sts::config::{BehaviorVersion, Region};
 use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sts::types::{PolicyDescriptorType, Tag};
 use aws_sdk_sts::{Client, Config, types};
+use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
+use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryAction};
 use std::time::{Duration, SystemTime};
 
 /// How long a role session lasts unless the call says otherwise; the default of AssumeRole.
@@ -38,7 +40,7 @@ impl<'a> Sts<'a> {
     /// `Refused` and `WrongCode` if AWS said no, `Unreachable` if it said nothing.
     pub fn get_session_token(&self, caller: &Credentials, mfa: Option<MfaCode>, duration: u32) -> Result<Session> {
         let call = self
-            .client(Some(caller))
+            .client(Some(caller), mfa)
             .get_session_token()
             .duration_seconds(seconds(duration))
             .set_serial_number(mfa.map(|(serial, _)| serial.to_owned()))
@@ -61,7 +63,7 @@ impl<'a> Sts<'a> {
     ) -> Result<Session> {
         let what = format!("AssumeRole of `{}`", role.arn);
         let mut call = self
-            .client(Some(caller))
+            .client(Some(caller), mfa)
             .assume_role()
             .role_arn(role.arn.as_str())
             .role_session_name(role.session_name.as_deref().unwrap_or(session_name))
@@ -93,7 +95,7 @@ impl<'a> Sts<'a> {
     pub fn assume_role_with_web_identity(&self, role: &str, session_name: &str, token: &str) -> Result<Session> {
         let what = format!("AssumeRoleWithWebIdentity of `{role}`");
         let call = self
-            .client(None)
+            .client(None, None)
             .assume_role_with_web_identity()
             .role_arn(role)
             .role_session_name(session_name)
@@ -103,7 +105,7 @@ impl<'a> Sts<'a> {
         self.session(&what, output.credentials, DEFAULT_ROLE_SECONDS)
     }
 
-    fn client(&self, caller: Option<&Credentials>) -> Client {
+    fn client(&self, caller: Option<&Credentials>, mfa: Option<MfaCode>) -> Client {
         let Endpoint { region, url, use_fips, use_dualstack, global, .. } = &self.network.endpoint;
         // The global endpoint signs for us-east-1.
         let (region, url) = match url {
@@ -120,6 +122,11 @@ impl<'a> Sts<'a> {
             .timeout_config(self.network.timeouts());
         if let Some(url) = url {
             config = config.endpoint_url(url);
+        }
+        // A call with a code is not repeated for it: STS may have used the code up before something garbled its answer,
+        // and would now say that the code was wrong.
+        if mfa.is_none() {
+            config = config.retry_classifier(Garbled);
         }
         if let Some(caller) = caller {
             config = config.credentials_provider(SharedCredentialsProvider::new(to_sdk(caller)));
@@ -165,6 +172,25 @@ impl<'a> Sts<'a> {
             SdkError::ResponseError(_) => not_sts(what),
             _ => network::unreachable(&host, &error),
         }
+    }
+}
+
+/// Lets the SDK try again after a success that is none: a portal's page, or half a document. It would take that for a
+/// final refusal.
+#[derive(Debug)]
+struct Garbled;
+
+impl ClassifyRetry for Garbled {
+    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
+        let is_success = context.response().is_some_and(|response| response.status().is_success());
+        match context.output_or_error() {
+            Some(Err(_)) if is_success => RetryAction::transient_error(),
+            _ => RetryAction::NoActionIndicated,
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        "garbled answers"
     }
 }
 

@@ -16,7 +16,7 @@ print(boto3.Session(profile_name=sys.argv[1]).client('sts').get_caller_identity(
 ";
 
 /// The Python environment with boto3, moto and the AWS CLI v1.
-fn venv(program: &str) -> PathBuf {
+pub fn venv(program: &str) -> PathBuf {
     let default = || concat!(env!("CARGO_MANIFEST_DIR"), "/tests/.venv").into();
     let program = Path::new(&std::env::var_os("KEYROLE_TEST_VENV").unwrap_or_else(default)).join("bin").join(program);
     assert!(program.exists(), "there is no {}: run tests/run.sh", program.display());

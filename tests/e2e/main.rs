@@ -7,6 +7,8 @@ mod support;
 mod clients;
 mod configuration;
 #[cfg(target_os = "linux")]
+mod faults;
+#[cfg(target_os = "linux")]
 mod files;
 mod flight;
 mod flow;

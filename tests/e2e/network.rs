@@ -19,7 +19,7 @@ fn get(home: &Home) -> Output {
 
 #[test]
 fn one_trouble_of_the_network_or_of_aws_is_survived() {
-    for fault in [Fault::Throttle, Fault::ServerError, Fault::Drop] {
+    for fault in [Fault::Throttle, Fault::ServerError, Fault::Drop, Fault::Html] {
         let home = Home::new();
         home.sts.fail_next(1, fault);
         get(&home).document();
@@ -56,6 +56,16 @@ fn a_page_that_did_not_come_from_sts_exits_1_and_is_not_taken_for_credentials() 
     let home = Home::new();
     home.sts.set_fault(Some(Fault::Html));
     get(&home).fails(1, &["the answer did not come from STS", "captive portal"]);
+    assert_eq!(home.sts.attempts("AssumeRole"), 3);
+}
+
+#[test]
+fn a_call_with_a_code_is_not_repeated_for_an_answer_that_is_none() {
+    let home = Home::with_mfa();
+    home.sts.set_fault(Some(Fault::Html));
+    let output = home.keyrole(["get", "prod", "--mfa-code", &home.code()]).output();
+    output.fails(1, &["the answer did not come from STS"]);
+    assert_eq!(home.sts.attempts("GetSessionToken"), 1);
 }
 
 #[test]

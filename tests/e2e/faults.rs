@@ -1,0 +1,441 @@
+//! Whatever breaks in the middle, the next call works, and no call to AWS is made that need not be.
+
+use crate::clients::venv;
+use crate::support::sts::Fault;
+use crate::support::{Home, KEYROLE, Output, PATIENCE, Run};
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// More than one call may take with its attempts and pauses.
+const BOUND: Duration = Duration::from_secs(30);
+/// An hour's session, seen so much later, is expiring, or stale.
+const EXPIRING: i64 = 2_400;
+const STALE: i64 = 2_800;
+
+/// Runs `get prod` under strace with one fault injected; what was traced is in the file `trace`.
+fn injected(home: &Home, what: &str) -> Run {
+    let inject = format!("inject={what}");
+    home.keyrole(["get", "prod"]).under(["strace", "-f", "-qq", "-o", "trace", "-e", &inject])
+}
+
+fn trace(home: &Home) -> String {
+    std::fs::read_to_string(home.path().join("trace")).unwrap()
+}
+
+/// Checks that `get` works as if nothing had happened, gives a hit from then on, and that what it cached can be removed.
+#[track_caller]
+fn works(home: &Home) {
+    let key = home.keyrole(["get", "prod"]).output().key();
+    assert_eq!(home.keyrole(["get", "prod"]).output().key(), key, "the second call is a hit");
+    assert_eq!(home.keyrole(["logout", "prod"]).output().code, 0);
+}
+
+#[test]
+fn kill_9_between_the_answer_of_sts_and_the_store_costs_one_call() {
+    let home = Home::new();
+    let output = injected(&home, "add_key:signal=SIGKILL").on_terminal().finish();
+    assert_eq!((output.code, output.stdout.as_str(), home.sts.count("AssumeRole")), (137, "", 1), "{output:?}");
+    works(&home);
+    assert_eq!(home.sts.count("AssumeRole"), 2);
+}
+
+#[test]
+fn kill_9_between_the_store_and_the_print_costs_nothing() {
+    let home = Home::new();
+    // The last thing done to a new entry is to limit its life; what follows is the log, the lock's note and the answer.
+    home.keyrole(["get", "prod"])
+        .under(["strace", "-f", "-qq", "-o", "trace", "-e", "trace=write"])
+        .output()
+        .document();
+    let writes = trace(&home).lines().count();
+    home.keyrole(["logout", "prod"]).output();
+    home.sts.forget_calls();
+    let last = format!("write:signal=SIGKILL:when={writes}");
+    let output = injected(&home, &last).on_terminal().finish();
+    assert_eq!((output.code, output.stdout.as_str()), (137, ""), "{output:?}");
+    assert_eq!(home.sts.count("AssumeRole"), 1);
+    works(&home);
+    assert_eq!(home.sts.count("AssumeRole"), 1, "what was stored was not printed, and is a hit now");
+}
+
+#[test]
+fn kill_9_at_every_step_leaves_nothing_broken() {
+    for call in ["openat", "flock", "write", "socket", "connect", "sendto,writev", "recvfrom,readv", "keyctl"] {
+        let home = Home::new();
+        for n in 1.. {
+            home.sts.forget_calls();
+            let output = injected(&home, &format!("{call}:signal=SIGKILL:when={n}")).on_terminal().finish();
+            if output.code == 0 {
+                assert!(n > 1 || call.contains(','), "{call} is never called");
+                break;
+            }
+            assert_eq!((output.code, output.stdout.as_str()), (137, ""), "{call} {n}: {output:?}");
+            works(&home);
+            assert!(home.sts.attempts("AssumeRole") <= 2, "{call} {n}");
+        }
+    }
+}
+
+#[test]
+fn an_error_of_the_keyring_at_any_step_is_no_reason_to_fail() {
+    for error in ["EDQUOT", "EACCES", "EKEYREVOKED", "ENOMEM"] {
+        let home = Home::new();
+        let every = [format!("add_key:error={error}"), format!("keyctl:error={error}")];
+        let each = (1..).map(|n| format!("keyctl:error={error}:when={n}"));
+        for what in every.into_iter().chain(each) {
+            home.sts.forget_calls();
+            let output = injected(&home, &what).output();
+            output.document();
+            if !trace(&home).contains("(INJECTED)") {
+                break;
+            }
+            assert_eq!(home.sts.attempts("AssumeRole"), 1, "{what}");
+            works(&home);
+            assert!(home.sts.attempts("AssumeRole") <= 2, "{what}");
+        }
+        // The same at each step of a hit.
+        home.keyrole(["get", "prod"]).output().document();
+        for n in 1.. {
+            injected(&home, &format!("keyctl:error={error}:when={n}")).output().document();
+            if !trace(&home).contains("(INJECTED)") {
+                break;
+            }
+        }
+        works(&home);
+    }
+}
+
+#[test]
+fn a_waiter_whose_lock_fails_goes_on_without_one() {
+    let home = Home::new();
+    home.sts.hold();
+    let holder = home.keyrole(["get", "prod"]).spawn();
+    assert!(home.sts.wait_for("AssumeRole", 1, PATIENCE));
+    let waiter = injected(&home, "flock:error=ENOLCK:when=2+").spawn();
+    assert!(home.sts.wait_for("AssumeRole", 2, PATIENCE), "the waiter calls by itself");
+    home.sts.release();
+    Output::of(holder).document();
+    Output::of(waiter).document();
+    works(&home);
+}
+
+#[test]
+fn a_holder_that_is_stopped_while_it_talks_to_aws_is_named_and_finishes_when_it_goes_on() {
+    let home = Home::new();
+    home.sts.hold();
+    let holder = home.keyrole(["get", "prod"]).on_terminal();
+    assert!(home.sts.wait_for("AssumeRole", 1, PATIENCE));
+    holder.signal("STOP");
+    home.sts.release();
+    let pid = holder.pid().to_string();
+    let waiter = home.keyrole(["get", "prod"]).env("KEYROLE_CALL_TIMEOUT", "2").output();
+    waiter.fails(4, &["gave up waiting for keyrole (pid ", &pid, "talking to AWS since"]);
+    holder.signal("CONT");
+    let key = holder.finish().key();
+    assert_eq!(home.keyrole(["get", "prod"]).output().key(), key);
+    assert_eq!(home.sts.attempts("AssumeRole"), 1);
+}
+
+#[test]
+fn a_reader_that_has_gone_stops_neither_a_call_nor_a_prompt() {
+    let line = format!("{KEYROLE} get prod | true; exit ${{PIPESTATUS[0]}}");
+    let home = Home::new();
+    home.sts.hold();
+    let caller = home.run("bash", ["-c", &line]).spawn();
+    assert!(home.sts.wait_for("AssumeRole", 1, PATIENCE));
+    await_no_child_named("true", caller.id());
+    home.sts.release();
+    let output = Output::of(caller);
+    assert_eq!((output.code, output.stderr.as_str(), output.stdout.as_str()), (0, "", ""), "{output:?}");
+    home.keyrole(["get", "prod"]).output().document();
+    assert_eq!(home.sts.attempts("AssumeRole"), 1);
+
+    let home = Home::with_mfa();
+    let terminal = home.run("bash", ["-c", &line]).on_terminal();
+    terminal.expect("MFA code for ");
+    await_no_child_named("true", terminal.pid());
+    terminal.send(&format!("{}\n", home.code()));
+    let output = terminal.finish();
+    assert_eq!((output.code, output.stderr.as_str(), output.stdout.as_str()), (0, "", ""), "{output:?}");
+    home.keyrole(["get", "prod"]).output().document();
+    assert_eq!((home.sts.attempts("GetSessionToken"), home.sts.attempts("AssumeRole")), (1, 1));
+}
+
+/// Waits until no process of this name has this process, or its child, as its parent.
+fn await_no_child_named(name: &str, parent: u32) {
+    let deadline = Instant::now() + PATIENCE;
+    let children = |of: u32| {
+        let list = std::fs::read_to_string(format!("/proc/{of}/task/{of}/children")).unwrap_or_default();
+        list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<u32>>()
+    };
+    let is_named = |pid: &u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // Before it becomes `true` it is another bash.
+        !stat.contains(") Z ") && (stat.contains(&format!("({name})")) || stat.contains("(bash)"))
+    };
+    loop {
+        let first = children(parent);
+        let all: Vec<u32> = first.iter().flat_map(|&pid| children(pid)).collect();
+        let below = if all.is_empty() { &first } else { &all };
+        if !below.iter().any(is_named) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{name} does not end");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// How a network treats a connection.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Weather {
+    Fine,
+    /// Everything takes so long, each way.
+    Slow(Duration),
+    /// The connection is reset at once.
+    Reset,
+    /// The connection is taken and nothing ever comes back.
+    BlackHole,
+    /// The answer comes a byte at a time.
+    Trickle,
+    /// The answer ends after so many bytes.
+    Cut(usize),
+}
+
+/// A TCP proxy before an STS, under any weather.
+struct Proxy {
+    url: String,
+    /// The weather of the next connections, the last one for ever.
+    weather: Arc<Mutex<Vec<Weather>>>,
+}
+
+impl Proxy {
+    /// Puts a proxy between this home and its STS.
+    fn before(home: &Home, weather: &[Weather]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let port = home.sts.port();
+        let weather = Arc::new(Mutex::new(weather.to_vec()));
+        let forecast = Arc::clone(&weather);
+        thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let mut forecast = forecast.lock().unwrap();
+                let now = if forecast.len() > 1 { forecast.remove(0) } else { forecast[0] };
+                thread::spawn(move || serve(client, port, now));
+            }
+        });
+        home.write_config(&home.default_config("").replace(&home.sts.url(), &url));
+        Self { url, weather }
+    }
+
+    fn change(&self, weather: Weather) {
+        *self.weather.lock().unwrap() = vec![weather];
+    }
+}
+
+fn serve(client: TcpStream, port: u16, weather: Weather) {
+    match weather {
+        Weather::Reset => {
+            // Closing with something unread resets the connection.
+            let _ = client.peek(&mut [0]);
+        }
+        Weather::BlackHole => {
+            let _ = std::io::copy(&mut &client, &mut std::io::sink());
+        }
+        _ => {
+            let Ok(server) = TcpStream::connect(("127.0.0.1", port)) else { return };
+            let (from, to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+            thread::spawn(move || pass(&from, &to, if weather == Weather::Trickle { Weather::Fine } else { weather }));
+            pass(&server, &client, weather);
+        }
+    }
+}
+
+/// Passes on what comes one way. A peer that has gone ends it.
+fn pass(mut from: &TcpStream, mut to: &TcpStream, weather: Weather) {
+    let mut buffer = [0; 4096];
+    let mut passed = 0;
+    while let Ok(length @ 1..) = from.read(&mut buffer) {
+        let mut bytes = &buffer[..length];
+        match weather {
+            Weather::Slow(delay) => thread::sleep(delay),
+            Weather::Cut(at) => bytes = &bytes[..length.min(at.saturating_sub(passed))],
+            _ => {}
+        }
+        let piece = if weather == Weather::Trickle { 1 } else { 4096 };
+        for piece in bytes.chunks(piece) {
+            if to.write_all(piece).is_err() {
+                return;
+            }
+            if weather == Weather::Trickle {
+                thread::sleep(Duration::from_millis(100));
+            }
+        }
+        passed += length;
+        if matches!(weather, Weather::Cut(at) if passed >= at) {
+            break;
+        }
+    }
+    let _ = to.shutdown(Shutdown::Write);
+}
+
+#[test]
+fn a_slow_network_and_one_that_drops_connections_are_survived() {
+    const SLOW: Weather = Weather::Slow(Duration::from_millis(700));
+    for weather in [&[SLOW][..], &[Weather::Reset, Weather::Reset, Weather::Fine]] {
+        let home = Home::new();
+        let _proxy = Proxy::before(&home, weather);
+        home.keyrole(["get", "prod"]).output().document();
+        assert_eq!(home.sts.attempts("AssumeRole"), 1, "{weather:?}");
+        works(&home);
+    }
+}
+
+#[test]
+fn a_network_that_stays_bad_ends_in_time_with_exit_1_and_the_next_call_works() {
+    // All at once, as each takes as long as a call may take.
+    let weathers = [Weather::Reset, Weather::BlackHole, Weather::Trickle];
+    let homes = weathers.map(|_| Home::new());
+    let proxies: Vec<Proxy> =
+        homes.iter().zip(weathers).map(|(home, weather)| Proxy::before(home, &[weather])).collect();
+    let start = Instant::now();
+    let runs: Vec<_> = homes.iter().map(|home| home.keyrole(["get", "prod"]).spawn()).collect();
+    for (run, (weather, proxy)) in runs.into_iter().zip(weathers.iter().zip(&proxies)) {
+        let output = Output::of(run);
+        assert!(start.elapsed() < BOUND, "{weather:?}: {:?}", start.elapsed());
+        output.fails(1, &["cannot reach STS at `", &proxy.url, "hint: "]);
+        proxy.change(Weather::Fine);
+    }
+    homes.iter().for_each(works);
+}
+
+#[test]
+fn an_answer_that_is_cut_off_anywhere_is_asked_for_again() {
+    for at in [1, 20, 150, 400, 1_000] {
+        let home = Home::new();
+        let _proxy = Proxy::before(&home, &[Weather::Cut(at), Weather::Fine]);
+        home.keyrole(["get", "prod"]).output().document();
+        works(&home);
+    }
+}
+
+/// Runs keyrole as it will be in so many seconds, or was, at an STS whose clock goes with it.
+fn at(home: &Home, seconds: i64, arguments: &[&str]) -> Run {
+    home.sts.set_clock_offset(seconds);
+    home.keyrole(arguments).under(["faketime", "-f", &format!("{seconds:+}s")])
+}
+
+#[test]
+fn a_black_hole_serves_what_is_valid() {
+    let home = Home::new();
+    let proxy = Proxy::before(&home, &[Weather::Fine]);
+    let first = home.keyrole(["get", "prod"]).output().key();
+    proxy.change(Weather::BlackHole);
+    let start = Instant::now();
+    assert_eq!(at(&home, STALE, &["get", "prod"]).output().key(), first);
+    // It is 10 s at worst; a busy machine needs the rest.
+    assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
+    let start = Instant::now();
+    assert_eq!(at(&home, STALE, &["get", "prod"]).output().key(), first);
+    assert!(start.elapsed() < Duration::from_secs(5), "it is not tried again at once: {:?}", start.elapsed());
+    proxy.change(Weather::Fine);
+    assert_ne!(at(&home, STALE + 60, &["get", "prod"]).output().key(), first);
+}
+
+#[test]
+fn a_clock_that_jumps_either_way_leads_to_a_session_that_is_valid_by_it() {
+    let home = Home::new();
+    let first = home.keyrole(["get", "prod"]).output().key();
+    for seconds in [7_200, -7_200, 86_400, 0] {
+        let document = at(&home, seconds, &["get", "prod"]).output().document();
+        let end = humantime::parse_rfc3339(document["Expiration"].as_str().unwrap()).unwrap();
+        let end = end.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs().saturating_add_signed(seconds);
+        assert!(end > now + 60, "{seconds}: {document}");
+    }
+    assert_ne!(home.keyrole(["get", "prod", "--refresh"]).output().key(), first);
+    works(&home);
+}
+
+#[test]
+fn what_was_left_for_others_in_a_future_that_is_over_stops_nobody() {
+    let home = Home::new();
+    home.sts.set_fault(Some(Fault::AccessDenied));
+    at(&home, 3_600, &["get", "prod"]).output().fails(5, &["AccessDenied"]);
+    home.sts.set_fault(None);
+    at(&home, 0, &["get", "prod"]).output().document();
+    // A session from that future is renewed when somebody wants it renewed.
+    home.keyrole(["logout", "prod"]).output();
+    let key = at(&home, 3_600, &["get", "prod"]).output().key();
+    assert_ne!(at(&home, 0, &["get", "prod", "--refresh"]).output().key(), key);
+
+    let home = Home::with_mfa();
+    let terminal = at(&home, 3_600, &["get", "prod"]).on_terminal();
+    terminal.expect("MFA code for ");
+    terminal.send("\x04");
+    terminal.finish().fails(4, &["closed"]);
+    let terminal = at(&home, 0, &["get", "prod"]).on_terminal();
+    terminal.expect("MFA code for ");
+    terminal.send(&format!("{}\n", home.code()));
+    terminal.finish().document();
+}
+
+/// A home with an expiring session, which an SDK would be given at once while its renewal is held at STS.
+fn expiring() -> (Home, String, String) {
+    let home = Home::new();
+    let command = format!("faketime -f +{EXPIRING}s {KEYROLE} get prod");
+    home.write_config(&home.default_config("").replace(&format!("{KEYROLE} get prod"), &command));
+    let key = home.keyrole(["get", "prod"]).output().key();
+    home.sts.set_clock_offset(EXPIRING);
+    home.sts.hold();
+    (home, command, key)
+}
+
+/// Checks that a program got the expiring session, and that it was not kept waiting for the renewal.
+#[track_caller]
+fn was_served_meanwhile(home: &Home, program: &Run, key: &str) {
+    let output = program.output();
+    assert_eq!((output.code, output.stderr.as_str(), output.stdout.trim()), (0, "", key), "{output:?}");
+    assert!(home.sts.wait_for("AssumeRole", 2, PATIENCE), "nothing is renewed");
+    assert_eq!(home.events(), ["issued"], "the renewal is still held");
+    home.sts.release();
+    home.await_event("refreshed_ahead");
+    assert_eq!(home.sts.attempts("AssumeRole"), 2);
+}
+
+#[test]
+fn a_python_program_does_not_notice_a_refresh_ahead() {
+    let (home, command, key) = expiring();
+    let script = format!(
+        "import json, subprocess\n\
+         child = subprocess.Popen({command:?}.split(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)\n\
+         out, err = child.communicate()\nassert (child.returncode, err) == (0, b'')\n\
+         print(json.loads(out)['AccessKeyId'])"
+    );
+    was_served_meanwhile(&home, &home.run("python3", ["-c", &script]), &key);
+}
+
+#[test]
+fn botocore_does_not_notice_a_refresh_ahead() {
+    let (home, _, key) = expiring();
+    let script =
+        "import boto3; print(boto3.Session(profile_name='prod').get_credentials().get_frozen_credentials().access_key)";
+    was_served_meanwhile(&home, &home.run(venv("python"), ["-c", script]), &key);
+}
+
+#[test]
+fn node_does_not_notice_a_refresh_ahead() {
+    let (home, command, key) = expiring();
+    let script = format!(
+        "require('child_process').exec({command:?}, (error, out, err) => {{\n\
+         if (error || err) throw error || err; console.log(JSON.parse(out).AccessKeyId) }})"
+    );
+    if Command::new("node").arg("--version").output().is_err() {
+        eprintln!("skipped: there is no node here");
+        return;
+    }
+    was_served_meanwhile(&home, &home.run("node", ["-e", &script]), &key);
+}
