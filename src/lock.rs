@@ -254,16 +254,35 @@ fn read(file: &File) -> Note {
 /// Makes a directory that only its owner can enter, with its parents.
 ///
 /// # Errors
-/// It cannot be made.
+/// It cannot be made, or is one that others can write to.
 pub fn create_private_dir(dir: &Path) -> io::Result<()> {
-    if dir.is_dir() {
-        return Ok(());
+    if let Ok(metadata) = dir.metadata() {
+        return check_private(dir, &metadata);
     }
     let mut builder = DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(dir)
+}
+
+/// Refuses a directory in which somebody else could put files that this process would then write to or wait for.
+#[cfg(unix)]
+fn check_private(dir: &Path, metadata: &std::fs::Metadata) -> io::Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    let is_ours = metadata.uid() == rustix::process::geteuid().as_raw();
+    if metadata.is_dir() && is_ours && metadata.mode() & 0o022 == 0 {
+        return Ok(());
+    }
+    Err(io::Error::new(
+        io::ErrorKind::PermissionDenied,
+        format!("`{}` is not a directory that only this user can write to", dir.display()),
+    ))
+}
+
+#[cfg(not(unix))]
+fn check_private(_dir: &Path, _metadata: &std::fs::Metadata) -> io::Result<()> {
+    Ok(())
 }
 
 #[cfg(test)]

@@ -74,8 +74,8 @@ impl<'a> Provider<'a> {
             world,
             plan,
             cache: SessionCache::new(store),
+            flight: Flight::new(world, plan.patience, options.asker.may_ask(plan), program.clone()),
             options,
-            flight: Flight::new(world, plan.patience, program.clone()),
             log: Log::new(world.state_dir().as_deref()),
             network: None,
             program,
@@ -375,10 +375,13 @@ impl<'a> Provider<'a> {
                         "AWS rejected the code (attempt {attempt} of {MAX_CODES}); wait for the next one"
                     ));
                 }
-                // AWS took the code, whatever it then said of the role; or it may have, before the connection broke.
                 result => {
-                    let used_code = code.used(self.world.now());
-                    self.flight.tell(|note| note.used_code = Some(used_code));
+                    // AWS has answered, so it took the code, whatever it then said of the role.
+                    let has_answered = |error: &Error| matches!(error.kind(), Kind::Refused | Kind::CallerRejected);
+                    if result.as_ref().err().is_none_or(has_answered) {
+                        let used_code = code.used(self.world.now());
+                        self.flight.tell(|note| note.used_code = Some(used_code));
+                    }
                     return result;
                 }
             }

@@ -121,7 +121,7 @@ fn a_stopped_holder_is_named_and_does_not_hold_others_for_ever() {
     let pid = holder.pid().to_string();
     let waiter = home.keyrole(["get", "prod"]).env("KEYROLE_PROMPT_TIMEOUT", "3").on_terminal();
     waiter.expect("waiting for keyrole (pid ");
-    waiter.finish().fails(4, &["gave up waiting for keyrole (pid ", &pid, "asking for an MFA code since"]);
+    waiter.finish().fails(4, &["did not wait any longer for keyrole (pid ", &pid, "asking for an MFA code since"]);
     holder.signal("KILL");
     home.keyrole(["get", "prod", "--mfa-code", &home.code()]).output().document();
 }
