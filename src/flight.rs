@@ -207,7 +207,12 @@ fn describe(holder: &Holder) -> String {
 
 fn too_long(holder: Option<&Holder>) -> Error {
     let whom = holder.map_or_else(|| "another keyrole".to_owned(), describe);
-    let pid = holder.map_or_else(String::new, |holder| format!(" {}", holder.pid));
-    Error::new(Kind::PersonNeeded, format!("gave up waiting for {whom}"))
-        .hint(format!("answer its prompt or end it (`kill{pid}`), then retry"))
+    let error = Error::new(Kind::PersonNeeded, format!("did not wait any longer for {whom}"));
+    match holder {
+        Some(holder) if holder.is_asking => {
+            error.hint(format!("answer its prompt or end it (`kill {}`), then retry", holder.pid))
+        }
+        Some(holder) => error.hint(format!("end it if it hangs (`kill {}`), then retry", holder.pid)),
+        None => error.hint("retry"),
+    }
 }

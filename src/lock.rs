@@ -158,16 +158,12 @@ impl Locks {
 
     fn open(&self, name: &str) -> io::Result<File> {
         create_private_dir(&self.dir)?;
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        options.open(self.path(name))
+        private_file().read(true).write(true).create(true).truncate(false).open(self.path(name))
     }
 
     /// Reads a note without the lock.
     pub fn note(&self, name: &str) -> Note {
-        File::open(self.path(name)).map(|file| read(&file)).unwrap_or_default()
+        private_file().read(true).open(self.path(name)).map(|file| read(&file)).unwrap_or_default()
     }
 
     /// Takes a lock if it is free.
@@ -256,7 +252,7 @@ fn read(file: &File) -> Note {
 /// # Errors
 /// It cannot be made, or is one that others can write to.
 pub fn create_private_dir(dir: &Path) -> io::Result<()> {
-    if let Ok(metadata) = dir.metadata() {
+    if let Ok(metadata) = dir.symlink_metadata() {
         return check_private(dir, &metadata);
     }
     let mut builder = DirBuilder::new();
@@ -264,6 +260,19 @@ pub fn create_private_dir(dir: &Path) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(dir)
+}
+
+/// Gives the options to open a file of the state directory with: readable by its owner only, never through a link,
+/// and never waiting for whoever has put something else in its place.
+pub fn private_file() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    {
+        use rustix::fs::OFlags;
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600).custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
+    }
+    options
 }
 
 /// Refuses a directory in which somebody else could put files that this process would then write to or wait for.

@@ -5,17 +5,20 @@ use clap::{CommandFactory, Parser};
 use keyrole::cli::{Cli, Command, Get};
 use keyrole::commands::{ahead, get, login, logout, pages, status};
 use keyrole::error::{Error, Result};
+use keyrole::output;
 use keyrole::world::World;
 use std::ffi::OsString;
-use std::io::Write;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
 fn main() -> ExitCode {
+    // Security: a core dump would hold the source's keys. It fails only where the system does not know the call.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     // A panic is a defect; its message may hold a secret, its place never does.
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map_or_else(String::new, |at| format!(" at {}:{}", at.file(), at.line()));
-        eprintln!("keyrole: error: this is a defect in keyrole{place}\nkeyrole: hint: please report it");
+        output::say(&format!("keyrole: error: this is a defect in keyrole{place}\nkeyrole: hint: please report it\n"));
         std::process::exit(1);
     }));
     let world = World {
@@ -27,8 +30,10 @@ fn main() -> ExitCode {
     match run(&world) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // In one write, as several keyroles may fail on one terminal at once.
-            let _ = std::io::stderr().write_all(format!("{error}\n").as_bytes());
+            output::say(&format!(
+                "{error}
+"
+            ));
             end_by_signal(&error);
             ExitCode::from(error.exit_code())
         }

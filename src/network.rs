@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::plan::{CaBundle, Endpoint};
+use crate::world::World;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
@@ -33,8 +34,8 @@ pub const SOURCE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What is needed to talk to AWS.
 pub struct Network {
-    /// Runs the SDK.
-    pub runtime: tokio::runtime::Runtime,
+    /// Runs the SDK. It is there until the network is dropped.
+    runtime: Option<tokio::runtime::Runtime>,
     /// Where STS is.
     pub endpoint: Endpoint,
     http: SharedHttpClient,
@@ -71,7 +72,7 @@ impl Network {
             .build()
             .map_err(|error| Error::failed(format!("cannot start the async runtime: {error}")))?;
         let deadline = Cell::new(has_fallback.then(|| Instant::now() + BUDGET_WITH_FALLBACK));
-        Ok(Self { runtime, endpoint: endpoint.clone(), http, deadline })
+        Ok(Self { runtime: Some(runtime), endpoint: endpoint.clone(), http, deadline })
     }
 
     /// Gives the time when everything has to be over, if that matters.
@@ -88,6 +89,15 @@ impl Network {
     pub fn at_most(&self, time: Duration) -> Duration {
         let left = |deadline: Instant| deadline.saturating_duration_since(Instant::now()).max(LEAST_TIMEOUT);
         self.deadline.get().map_or(time, |deadline| time.min(left(deadline)))
+    }
+
+    /// Waits for the SDK to finish something.
+    ///
+    /// # Errors
+    /// None that is known.
+    pub fn block_on<F: Future>(&self, future: F) -> Result<F::Output> {
+        let runtime = self.runtime.as_ref().ok_or_else(|| Error::failed("the async runtime has gone"))?;
+        Ok(runtime.block_on(future))
     }
 
     /// Gives the HTTP client.
@@ -118,6 +128,35 @@ impl Network {
             .with_retry_config(self.retries())
             .with_timeout_config(self.timeouts())
     }
+}
+
+/// A look-up of a host name cannot be cancelled. Nobody waits for it when everything else is over.
+impl Drop for Network {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Refuses a proxy that cannot be used. The SDK would go past it without a word.
+///
+/// # Errors
+/// Names the variable, not its value, which may hold a password.
+pub fn check_proxies(world: &World) -> Result<()> {
+    for name in ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
+        let Some(value) = world.var(name) else { continue };
+        let host = value.split_once("://").map_or(value.as_str(), |(_, rest)| rest);
+        let host = host.rsplit('@').next().unwrap_or_default().trim_end_matches('/');
+        let port = host.rsplit_once(':').map_or("80", |(_, port)| port);
+        let is_host = host.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[');
+        let is_port = host.ends_with(']') || port.parse::<u16>().is_ok();
+        if value.contains(char::is_whitespace) || !is_host || !is_port {
+            return Err(Error::usage(format!("`{name}` is not a proxy's URL, which has the form http://host:3128"))
+                .hint("correct or unset it; special characters in a password are written as `%` and two digits"));
+        }
+    }
+    Ok(())
 }
 
 /// Reads a PEM bundle and checks it, as the SDK panics on a bad one.

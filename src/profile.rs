@@ -338,6 +338,7 @@ impl<'s> Planner<'s> {
                 .checked("role_arn", RoleArn::parse)?
                 .ok_or_else(|| profile.error("`web_identity_token_file` needs a `role_arn`"))?;
             profile.checked("role_session_name", validate::session_name)?;
+            profile.checked("web_identity_token_file", validate::absolute_path)?;
             return Ok(sdk(SdkSource::WebIdentity, &["role_arn", "web_identity_token_file", "role_session_name"]));
         }
         if let Some(keys) = self.keys(profile)? {

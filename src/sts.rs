@@ -7,6 +7,7 @@ use crate::network::{self, Network};
 use crate::output::timestamp;
 use crate::plan::{Endpoint, Role};
 use crate::secret::Secret;
+use crate::validate;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_sts::config::{BehaviorVersion, Region};
 use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
@@ -45,7 +46,7 @@ impl<'a> Sts<'a> {
             .duration_seconds(seconds(duration))
             .set_serial_number(mfa.map(|(serial, _)| serial.to_owned()))
             .set_token_code(mfa.map(|(_, code)| code.expose().to_owned()));
-        let answer = self.network.runtime.block_on(call.send());
+        let answer = self.network.block_on(call.send())?;
         let output = answer.map_err(|error| self.explain("GetSessionToken", error))?;
         self.session("GetSessionToken", output.credentials, duration)
     }
@@ -83,7 +84,7 @@ impl<'a> Sts<'a> {
         for arn in &role.policy_arns {
             call = call.policy_arns(PolicyDescriptorType::builder().arn(arn).build());
         }
-        let answer = self.network.runtime.block_on(call.send());
+        let answer = self.network.block_on(call.send())?;
         let output = answer.map_err(|error| self.explain(&what, error))?;
         self.session(&what, output.credentials, role.duration.unwrap_or(DEFAULT_ROLE_SECONDS))
     }
@@ -100,7 +101,7 @@ impl<'a> Sts<'a> {
             .role_arn(role)
             .role_session_name(session_name)
             .web_identity_token(token);
-        let answer = self.network.runtime.block_on(call.send());
+        let answer = self.network.block_on(call.send())?;
         let output = answer.map_err(|error| self.explain(&what, error))?;
         self.session(&what, output.credentials, DEFAULT_ROLE_SECONDS)
     }
@@ -145,6 +146,11 @@ impl<'a> Sts<'a> {
                 "{what}: the session ends at {end}, which is over by this machine's clock"
             ))
             .hint("the clock is wrong; set it (`timedatectl set-ntp true`)"));
+        }
+        if validate::credentials(&credentials.access_key_id, &credentials.secret_access_key, &credentials.session_token)
+            .is_err()
+        {
+            return Err(not_sts(what));
         }
         Ok(Session {
             access_key_id: credentials.access_key_id,

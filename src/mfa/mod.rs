@@ -95,6 +95,11 @@ impl Asker {
         self.may_prompt && plan.prompt != PromptChoice::None
     }
 
+    /// Gives the command line's code back if it was not needed.
+    pub fn into_code(self) -> Option<TokenCode> {
+        self.given
+    }
+
     /// Tells whether the command line gave a code, which no earlier refusal of a prompt speaks against.
     pub fn has_code(&self) -> bool {
         self.given.is_some()
