@@ -49,8 +49,8 @@ impl AwsFiles {
     /// Reads both files; one that does not exist counts as empty.
     ///
     /// # Errors
-    /// A file that is named by an environment variable and missing, that is a directory, cannot be read, or is
-    /// not UTF-8.
+    /// A config file that `AWS_CONFIG_FILE` names and that is not there; a file that is a directory, cannot be read,
+    /// or is not UTF-8.
     pub fn read(world: &World) -> Result<Self> {
         let read = |kind, variable, default: &str| -> Result<AwsFile> {
             let (path, named) = match world.var(variable) {
@@ -63,7 +63,9 @@ impl AwsFiles {
                     }
                 },
             };
-            let text = read_text(&path, named.then_some(variable))?;
+            // Pointing the credentials file nowhere is a usual way to have none.
+            let may_lack = !named || kind == FileKind::Credentials;
+            let text = read_text(&path, named.then_some(variable), may_lack)?;
             Ok(AwsFile { kind, path, text })
         };
         Ok(Self {
@@ -103,10 +105,10 @@ impl AwsFiles {
     }
 }
 
-fn read_text(path: &Path, named_by: Option<&str>) -> Result<Zeroizing<String>> {
+fn read_text(path: &Path, named_by: Option<&str>, may_lack: bool) -> Result<Zeroizing<String>> {
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && named_by.is_none() => Vec::new(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && may_lack => Vec::new(),
         Err(error) => {
             let why = match error.kind() {
                 std::io::ErrorKind::NotFound => "it does not exist".to_owned(),

@@ -1,7 +1,7 @@
 //! Owns how AWS is reached: the async runtime, the TLS roots, proxies and deadlines. A hit never comes here.
 
 use crate::error::{Error, Kind, Result};
-use crate::plan::Endpoint;
+use crate::plan::{CaBundle, Endpoint};
 use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
@@ -13,7 +13,6 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use std::cell::Cell;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Longer than a connection to the other side of the world takes, short enough to try again.
@@ -50,7 +49,7 @@ impl Network {
     /// `ca_bundle` cannot be read or holds no certificate.
     pub fn new(endpoint: &Endpoint, has_fallback: bool) -> Result<Self> {
         let roots = match &endpoint.ca_bundle {
-            Some((path, place)) => TrustStore::empty().with_pem_certificate(read_bundle(path, place)?),
+            Some(bundle) => TrustStore::empty().with_pem_certificate(read_bundle(bundle)?),
             None => TrustStore::empty().with_native_roots(true),
         };
         let tls = TlsContext::builder()
@@ -122,8 +121,13 @@ impl Network {
 }
 
 /// Reads a PEM bundle and checks it, as the SDK panics on a bad one.
-fn read_bundle(path: &Path, place: &str) -> Result<Vec<u8>> {
-    let bad = |why: String| Error::usage(format!("{place}: `{}` {why}", path.display()));
+fn read_bundle(bundle: &CaBundle) -> Result<Vec<u8>> {
+    let path = &bundle.path;
+    let setting = match &bundle.written_in {
+        Some((file, line)) => format!("`ca_bundle` in `{}` line {line}", file.display()),
+        None => "`AWS_CA_BUNDLE`".to_owned(),
+    };
+    let bad = |why: String| Error::usage(format!("{setting}: `{}` {why}", path.display()));
     let hint = "give a PEM file with the certificates to trust, or remove the setting to use the system's";
     let bytes = std::fs::read(path).map_err(|error| bad(format!("cannot be read: {error}")).hint(hint))?;
     let mut roots = RootCertStore::empty();

@@ -2,42 +2,38 @@
 
 use crate::credentials::Session;
 use crate::error::{Error, Result};
-use serde::Serialize;
 use std::io::{ErrorKind, Write};
 use std::time::{Duration, UNIX_EPOCH};
 use zeroize::Zeroizing;
 
-/// The document of `credential_process`, version 1. The names are AWS's.
+/// Renders the document of `credential_process`, version 1: one line with its newline. The names are AWS's.
 /// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-process-credentials.html>
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct CredentialProcessOutput<'a> {
-    version: u8,
-    access_key_id: &'a str,
-    secret_access_key: &'a str,
-    session_token: &'a str,
-    expiration: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    account_id: Option<&'a str>,
-}
-
-/// Renders the document: one line with its newline.
 ///
 /// # Errors
-/// An expiration beyond the year 9999.
+/// None that is known; `serde_json` might give one.
 pub fn document(session: &Session, account_id: Option<&str>) -> Result<Zeroizing<Vec<u8>>> {
-    let output = CredentialProcessOutput {
-        version: 1,
-        access_key_id: &session.access_key_id,
-        secret_access_key: session.secret_access_key.expose(),
-        session_token: session.session_token.expose(),
-        expiration: timestamp(session.expiration),
-        account_id,
-    };
+    let expiration = timestamp(session.expiration);
+    let members = [
+        ("{\"Version\":1,\"AccessKeyId\":", Some(session.access_key_id.as_str())),
+        (",\"SecretAccessKey\":", Some(session.secret_access_key.expose())),
+        (",\"SessionToken\":", Some(session.session_token.expose())),
+        (",\"Expiration\":", Some(&expiration)),
+        (",\"AccountId\":", account_id),
+    ];
     // Large enough from the start, so that growing leaves no copies of the secret behind.
     let mut line = Zeroizing::new(Vec::with_capacity(session.session_token.expose().len() + 320));
-    serde_json::to_writer(&mut *line, &output).map_err(|error| Error::failed(error.to_string()))?;
-    line.push(b'\n');
+    for (name, value) in members.iter().filter_map(|(name, value)| Some((name, (*value)?))) {
+        line.extend_from_slice(name.as_bytes());
+        // Credentials are plain in every known case, and then the text stands for itself.
+        if value.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\') {
+            line.push(b'"');
+            line.extend_from_slice(value.as_bytes());
+            line.push(b'"');
+        } else {
+            serde_json::to_writer(&mut *line, value).map_err(|error| Error::failed(error.to_string()))?;
+        }
+    }
+    line.extend_from_slice(b"}\n");
     Ok(line)
 }
 

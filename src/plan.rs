@@ -234,8 +234,17 @@ pub struct Endpoint {
     pub use_dualstack: bool,
     /// `sts_regional_endpoints = legacy`: the global endpoint, whose tokens opt-in regions do not accept.
     pub global: bool,
-    /// The PEM file with the roots to trust, and where its path was written.
-    pub ca_bundle: Option<(PathBuf, String)>,
+    /// The PEM file with the roots to trust.
+    pub ca_bundle: Option<CaBundle>,
+}
+
+/// `AWS_CA_BUNDLE` or `ca_bundle`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CaBundle {
+    /// The PEM file.
+    pub path: PathBuf,
+    /// The file and line that name it; `None` if the environment does.
+    pub written_in: Option<(PathBuf, usize)>,
 }
 
 /// `keyrole_store` or `KEYROLE_STORE`.

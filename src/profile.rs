@@ -4,12 +4,12 @@
 use crate::config::{Property, SectionKind, Sections, without_prefix};
 use crate::error::{Error, Result};
 use crate::plan::{
-    CHAIN_VARIABLE, Endpoint, Mfa, Patience, Plan, PromptChoice, Role, SdkSource, Source, Step, StoreChoice,
+    CHAIN_VARIABLE, CaBundle, Endpoint, Mfa, Patience, Plan, PromptChoice, Role, SdkSource, Source, Step, StoreChoice,
 };
 use crate::secret::Secret;
 use crate::validate::{self, RoleArn};
 use crate::world::World;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// How many profiles a chain of `source_profile` may have.
 const MAX_CHAIN: usize = 10;
@@ -103,30 +103,48 @@ const STORES: &[(&str, StoreChoice)] = &[
 const PROMPTS: &[(&str, PromptChoice)] =
     &[("auto", PromptChoice::Auto), ("terminal", PromptChoice::Terminal), ("none", PromptChoice::None)];
 
+/// A property and its key without the prefix.
+struct Candidate<'s> {
+    is_prefixed: bool,
+    key: &'s str,
+    property: &'s Property<'s>,
+}
+
 /// One profile on the way from the one asked for to the source.
 struct Profile<'s> {
     config_path: &'s Path,
     name: &'s str,
-    /// Its properties outside of nested blocks with their keys, the one that wins first: by the one rule those that are
-    /// written with the prefix, which their keys here are without.
-    properties: Vec<(&'s str, &'s Property<'s>)>,
+    /// Its properties outside of nested blocks, the one that wins first.
+    properties: Vec<Candidate<'s>>,
     /// It is a role to assume, not the source.
     is_hop: bool,
 }
 
 impl<'s> Profile<'s> {
     fn new(sections: &'s Sections<'s>, name: &'s str) -> Self {
-        let all = || sections.properties(SectionKind::Profile, name).filter(|property| property.block.is_none());
         let mut properties = Vec::with_capacity(16);
-        properties.extend(all().filter_map(|property| Some((without_prefix(property.key)?, property))));
-        properties.extend(all().filter(|it| without_prefix(it.key).is_none()).map(|property| (property.key, property)));
+        for property in sections.properties(SectionKind::Profile, name).filter(|property| property.block.is_none()) {
+            let prefixed = without_prefix(property.key);
+            properties.push(Candidate {
+                is_prefixed: prefixed.is_some(),
+                key: prefixed.unwrap_or(property.key),
+                property,
+            });
+        }
         Self { config_path: sections.config_path(), name, properties, is_hop: false }
     }
 
-    /// Finds a property. Empty counts as unset.
+    /// Finds a property by the one rule: that with the prefix `keyrole_` wins. Empty counts as unset.
     fn get(&self, key: &str) -> Option<&'s Property<'s>> {
-        let (_, property) = self.properties.iter().find(|(name, _)| name.eq_ignore_ascii_case(key))?;
-        (!property.value.is_empty()).then_some(*property)
+        let mut found = None;
+        for candidate in self.properties.iter().filter(|candidate| candidate.key.eq_ignore_ascii_case(key)) {
+            if candidate.is_prefixed {
+                found = Some(candidate.property);
+                break;
+            }
+            found = found.or(Some(candidate.property));
+        }
+        found.filter(|property| !property.value.is_empty())
     }
 
     fn value(&self, key: &str) -> Option<String> {
@@ -442,13 +460,13 @@ impl<'s> Planner<'s> {
         })
     }
 
-    fn ca_bundle(&self, profile: &Profile) -> Option<(PathBuf, String)> {
+    fn ca_bundle(&self, profile: &Profile) -> Option<CaBundle> {
         if let Some(path) = self.world.var("AWS_CA_BUNDLE") {
-            return Some((self.world.expand(&path), "`AWS_CA_BUNDLE`".to_owned()));
+            return Some(CaBundle { path: self.world.expand(&path), written_in: None });
         }
         let property = profile.get("ca_bundle")?;
-        let place = format!("`ca_bundle` in `{}` line {}", property.file.display(), property.line);
-        Some((self.world.expand(&property.value), place))
+        let written_in = Some((property.file.to_owned(), property.line));
+        Some(CaBundle { path: self.world.expand(&property.value), written_in })
     }
 
     fn endpoint_url(&self, profile: &Profile) -> Result<Option<String>> {

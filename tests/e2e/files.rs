@@ -90,13 +90,17 @@ fn a_malformed_line_is_named() {
 }
 
 #[test]
-fn a_variable_that_points_nowhere_is_named() {
+fn a_variable_for_the_config_file_that_points_nowhere_is_named() {
     let home = Home::new();
-    for variable in ["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"] {
-        let output = home.keyrole(["get", "prod"]).env(variable, "/nowhere/aws").output();
-        output
-            .fails(2, &["cannot read `/nowhere/aws`: it does not exist", &format!("the path comes from `{variable}`")]);
-    }
+    let output = home.keyrole(["get", "prod"]).env("AWS_CONFIG_FILE", "/nowhere/aws").output();
+    output.fails(2, &["cannot read `/nowhere/aws`: it does not exist", "the path comes from `AWS_CONFIG_FILE`"]);
+}
+
+#[test]
+fn a_credentials_file_that_is_not_there_is_an_empty_one_as_for_the_aws_cli() {
+    let home = Home::new();
+    let output = home.keyrole(["get", "prod"]).env("AWS_SHARED_CREDENTIALS_FILE", "/nowhere/aws").output();
+    output.fails(2, &["profile `base`", "there are no credentials here"]);
 }
 
 #[test]
