@@ -13,6 +13,7 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use std::cell::Cell;
+use std::mem::ManuallyDrop;
 use std::time::{Duration, Instant};
 
 /// Longer than a connection to the other side of the world takes, short enough to try again.
@@ -33,8 +34,9 @@ pub const SOURCE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What is needed to talk to AWS.
 pub struct Network {
-    /// Runs the SDK.
-    pub runtime: tokio::runtime::Runtime,
+    /// Runs the SDK. It is never dropped, as that would wait for threads that may still ask a dead name server; they end
+    /// with the process.
+    pub runtime: ManuallyDrop<tokio::runtime::Runtime>,
     /// Where STS is.
     pub endpoint: Endpoint,
     http: SharedHttpClient,
@@ -71,7 +73,7 @@ impl Network {
             .build()
             .map_err(|error| Error::failed(format!("cannot start the async runtime: {error}")))?;
         let deadline = Cell::new(has_fallback.then(|| Instant::now() + BUDGET_WITH_FALLBACK));
-        Ok(Self { runtime, endpoint: endpoint.clone(), http, deadline })
+        Ok(Self { runtime: ManuallyDrop::new(runtime), endpoint: endpoint.clone(), http, deadline })
     }
 
     /// Gives the time when everything has to be over, if that matters.

@@ -131,7 +131,8 @@ def refresh_ahead(issued):
     control("POST", "/_hold")
     subprocess.run(
         ["hyperfine", "--style", "none", "--shell", "none", "--warmup", "20", "--runs", "1000", "--export-json",
-         home / "times", f"{keyrole} get fresh", f"{keyrole} get old"], env=env, check=True, stdout=subprocess.DEVNULL)
+         home / "times", f"{keyrole} get fresh", f"{keyrole} get old"], env=env, check=True, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL)
     wait_until(lambda: calls() > before, "nothing was renewed ahead")
     made = calls() - before
     control("POST", "/_release")
