@@ -14,6 +14,7 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use std::cell::Cell;
+use std::mem::ManuallyDrop;
 use std::time::{Duration, Instant};
 
 /// Longer than a connection to the other side of the world takes, short enough to try again.
@@ -34,8 +35,9 @@ pub const SOURCE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What is needed to talk to AWS.
 pub struct Network {
-    /// Runs the SDK. It is there until the network is dropped.
-    runtime: Option<tokio::runtime::Runtime>,
+    /// Runs the SDK. It is never dropped, as that would wait for threads that may still ask a dead name server; they end
+    /// with the process.
+    pub runtime: ManuallyDrop<tokio::runtime::Runtime>,
     /// Where STS is.
     pub endpoint: Endpoint,
     http: SharedHttpClient,
@@ -72,7 +74,7 @@ impl Network {
             .build()
             .map_err(|error| Error::failed(format!("cannot start the async runtime: {error}")))?;
         let deadline = Cell::new(has_fallback.then(|| Instant::now() + BUDGET_WITH_FALLBACK));
-        Ok(Self { runtime: Some(runtime), endpoint: endpoint.clone(), http, deadline })
+        Ok(Self { runtime: ManuallyDrop::new(runtime), endpoint: endpoint.clone(), http, deadline })
     }
 
     /// Gives the time when everything has to be over, if that matters.
@@ -89,15 +91,6 @@ impl Network {
     pub fn at_most(&self, time: Duration) -> Duration {
         let left = |deadline: Instant| deadline.saturating_duration_since(Instant::now()).max(LEAST_TIMEOUT);
         self.deadline.get().map_or(time, |deadline| time.min(left(deadline)))
-    }
-
-    /// Waits for the SDK to finish something.
-    ///
-    /// # Errors
-    /// None that is known.
-    pub fn block_on<F: Future>(&self, future: F) -> Result<F::Output> {
-        let runtime = self.runtime.as_ref().ok_or_else(|| Error::failed("the async runtime has gone"))?;
-        Ok(runtime.block_on(future))
     }
 
     /// Gives the HTTP client.
@@ -127,15 +120,6 @@ impl Network {
             .with_http_client(self.http())
             .with_retry_config(self.retries())
             .with_timeout_config(self.timeouts())
-    }
-}
-
-/// A look-up of a host name cannot be cancelled. Nobody waits for it when everything else is over.
-impl Drop for Network {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
     }
 }
 

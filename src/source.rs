@@ -110,10 +110,10 @@ fn guarded(plan: &Plan, command: &str) -> String {
 
 fn ask(plan: &Plan, network: &Network, provider: impl ProvideCredentials) -> Result<Credentials> {
     let limit = network.at_most(SOURCE_TIMEOUT);
-    let answer = network.block_on(async {
+    let answer = network.runtime.block_on(async {
         let answer = tokio::time::timeout(limit, provider.provide_credentials()).await;
         answer.unwrap_or_else(|_| Err(CredentialsError::provider_timed_out(limit)))
-    })?;
+    });
     let found = answer.map_err(|error| explain(plan, &error))?;
     let since_epoch = |at: SystemTime| {
         let seconds = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();

@@ -328,7 +328,8 @@ fn login_refuses_a_store_that_keeps_nothing_before_a_code_is_used() {
 fn a_code_that_never_reached_aws_is_not_a_used_one() {
     let home = Home::with_mfa();
     let code = home.code();
-    let dead = home.default_config(&format!("mfa_serial = {}\n", home.serial)).replace(&home.sts.url(), "http://127.0.0.1:1");
+    let dead =
+        home.default_config(&format!("mfa_serial = {}\n", home.serial)).replace(&home.sts.url(), "http://127.0.0.1:1");
     let alive = home.default_config(&format!("mfa_serial = {}\n", home.serial));
     home.write_config(&dead);
     home.keyrole(["get", "prod", "--mfa-code", &code]).output().fails(1, &["cannot reach STS"]);
