@@ -21,6 +21,16 @@ In ~/.aws/config:
 Exit codes: 0 success, 1 failed, 2 usage or configuration, 3 nothing cached (status),
 4 a person is needed and cannot be asked, 5 AWS refused.";
 
+/// The exit codes and what they mean.
+pub const EXIT_CODES: &[(u8, &str)] = &[
+    (0, "success"),
+    (1, "failed"),
+    (2, "usage or configuration error"),
+    (3, "status: nothing valid is cached"),
+    (4, "a person is needed (MFA) and cannot be asked, or did not answer in time"),
+    (5, "AWS refused"),
+];
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -29,6 +39,7 @@ pub enum Command {
     /// Ask for the MFA code now, in this terminal, and fetch every role named with that one code
     Login(Login),
     /// Remove cached sessions
+    #[command(mut_arg("all", |all| all.help("Everything that keyrole has cached")))]
     Logout(Which),
     /// Show what is cached
     Status(Status),
@@ -77,7 +88,7 @@ pub struct Which {
     /// The profiles in ~/.aws/config
     #[arg(value_name = "PROFILE", required_unless_present = "all", conflicts_with = "all")]
     pub profiles: Vec<String>,
-    /// Every profile that has a role; for logout, everything that is cached
+    /// Every profile that has a role
     #[arg(long)]
     pub all: bool,
 }

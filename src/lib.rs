@@ -4,17 +4,20 @@
 //! # The flow of `get`
 //! ```text
 //! resolve profile → cache lookup
-//!  fresh, expiring → print.             no lock, no network, no terminal, no SDK, no async runtime
-//!  stale           → as a miss; if that fails and the session is still valid, print it anyway
-//!  miss            → lock → look again → source credentials → MFA session → AssumeRole → store → print
+//!  fresh    → print.                    no lock, no network, no terminal, no SDK, no async runtime
+//!  expiring → print, then a detached child renews it if that needs nobody
+//!  stale    → as a miss; if that fails and the session is still valid, print it anyway
+//!  miss     → lock → look again → source credentials → MFA session → AssumeRole → store → print
 //! ```
 //! [`config`] reads the AWS files, [`profile`] turns them into a [`plan::Plan`], [`provider`] carries it out:
-//! [`cache`] over [`store`], [`lock`], [`mfa`], [`source`] and [`sts`] over [`network`]. Dependencies point that way
-//! only. `config`, `profile`, `validate`, `credentials` and `cache` decide everything and touch nothing.
+//! [`cache`] over [`store`], [`flight`] over [`lock`], [`mfa`], [`source`] and [`sts`] over [`network`]. Dependencies
+//! point that way only. `plan`, `profile`, `validate` and `credentials` decide everything and touch nothing; the time
+//! and the environment are handed to them ([`world`]).
 //!
 //! # The three channels
-//! stdout carries the document or nothing ([`output`]). stderr carries one error and its hint ([`error`]), as SDKs
-//! show it for their own. Everything said to a person goes to the terminal device ([`mfa`]).
+//! For `get`, stdout carries the document or nothing ([`output`]), stderr one error and its hint ([`error`]), as SDKs
+//! show it for their own, and everything said to a person goes to the terminal device ([`mfa`]). The other commands are
+//! typed by people and answer on stdout and stderr.
 //!
 //! # What is defended against
 //! Other users of the machine, other programs' logs and crash dumps, a stolen disk: secrets live in the keyring and

@@ -157,6 +157,9 @@ impl Locks {
     }
 
     fn open(&self, name: &str) -> io::Result<File> {
+        if let Some(state_dir) = self.dir.parent() {
+            create_private_dir(state_dir)?;
+        }
         create_private_dir(&self.dir)?;
         private_file().read(true).write(true).create(true).truncate(false).open(self.path(name))
     }

@@ -15,6 +15,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use std::cell::Cell;
 use std::mem::ManuallyDrop;
+use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 /// Longer than a connection to the other side of the world takes, short enough to try again.
@@ -37,7 +38,7 @@ pub const SOURCE_TIMEOUT: Duration = Duration::from_secs(60);
 pub struct Network {
     /// Runs the SDK. It is never dropped, as that would wait for threads that may still ask a dead name server; they end
     /// with the process.
-    pub runtime: ManuallyDrop<tokio::runtime::Runtime>,
+    runtime: ManuallyDrop<tokio::runtime::Runtime>,
     /// Where STS is.
     pub endpoint: Endpoint,
     http: SharedHttpClient,
@@ -91,6 +92,12 @@ impl Network {
     pub fn at_most(&self, time: Duration) -> Duration {
         let left = |deadline: Instant| deadline.saturating_duration_since(Instant::now()).max(LEAST_TIMEOUT);
         self.deadline.get().map_or(time, |deadline| time.min(left(deadline)))
+    }
+
+    /// Waits for the SDK to finish something. The box keeps each kind of call from becoming a large function of its own.
+    pub fn block_on<'f, T>(&self, future: impl Future<Output = T> + 'f) -> T {
+        let future: Pin<Box<dyn Future<Output = T> + 'f>> = Box::pin(future);
+        self.runtime.block_on(future)
     }
 
     /// Gives the HTTP client.

@@ -16,7 +16,7 @@ use aws_config::environment::EnvironmentVariableCredentialsProvider;
 use aws_config::imds::credentials::ImdsCredentialsProvider;
 use aws_config::login::LoginCredentialsProvider;
 use aws_config::sso::SsoCredentialsProvider;
-use aws_credential_types::provider::{ProvideCredentials, error::CredentialsError};
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, error::CredentialsError};
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -108,9 +108,10 @@ fn guarded(plan: &Plan, command: &str) -> String {
     }
 }
 
-fn ask(plan: &Plan, network: &Network, provider: impl ProvideCredentials) -> Result<Credentials> {
+fn ask(plan: &Plan, network: &Network, provider: impl ProvideCredentials + 'static) -> Result<Credentials> {
+    let provider = SharedCredentialsProvider::new(provider);
     let limit = network.at_most(SOURCE_TIMEOUT);
-    let answer = network.runtime.block_on(async {
+    let answer = network.block_on(async {
         let answer = tokio::time::timeout(limit, provider.provide_credentials()).await;
         answer.unwrap_or_else(|_| Err(CredentialsError::provider_timed_out(limit)))
     });

@@ -46,7 +46,7 @@ impl<'a> Sts<'a> {
             .duration_seconds(seconds(duration))
             .set_serial_number(mfa.map(|(serial, _)| serial.to_owned()))
             .set_token_code(mfa.map(|(_, code)| code.expose().to_owned()));
-        let answer = self.network.runtime.block_on(call.send());
+        let answer = self.network.block_on(call.send());
         let output = answer.map_err(|error| self.explain("GetSessionToken", error))?;
         self.session("GetSessionToken", output.credentials, duration)
     }
@@ -84,7 +84,7 @@ impl<'a> Sts<'a> {
         for arn in &role.policy_arns {
             call = call.policy_arns(PolicyDescriptorType::builder().arn(arn).build());
         }
-        let answer = self.network.runtime.block_on(call.send());
+        let answer = self.network.block_on(call.send());
         let output = answer.map_err(|error| self.explain(&what, error))?;
         self.session(&what, output.credentials, role.duration.unwrap_or(DEFAULT_ROLE_SECONDS))
     }
@@ -101,7 +101,7 @@ impl<'a> Sts<'a> {
             .role_arn(role)
             .role_session_name(session_name)
             .web_identity_token(token);
-        let answer = self.network.runtime.block_on(call.send());
+        let answer = self.network.block_on(call.send());
         let output = answer.map_err(|error| self.explain(&what, error))?;
         self.session(&what, output.credentials, DEFAULT_ROLE_SECONDS)
     }

@@ -5,6 +5,8 @@ use crate::error::{Error, Result};
 use crate::output;
 use clap::CommandFactory;
 use clap_complete::Shell;
+use clap_mangen::Man;
+use std::io::Write;
 
 /// Prints the completions for a shell.
 ///
@@ -16,22 +18,73 @@ pub fn completions(shell: Shell) -> Result<()> {
     output::print(&script)
 }
 
-/// Prints the man page, with a section for each subcommand.
+/// The configuration keys, as the man page tells them; the README has the same list at more length.
+const KEYS: &[(&str, &str)] = &[
+    ("role_arn, source_profile, external_id, role_session_name, duration_seconds", "as for the AWS CLI"),
+    ("credential_source", "Environment, Ec2InstanceMetadata or EcsContainer, instead of source_profile"),
+    ("mfa_serial", "the MFA device; on the role, else inherited from the source profile"),
+    ("mfa_process", "a command that prints the code"),
+    ("mfa_session_duration", "seconds, 900 to 129600, by default 43200; 0 asks per role instead"),
+    ("session_tags, transitive_session_tags", "k=v,k2=v2 and k,k2"),
+    ("source_identity, policy, policy_arns", "passed to AssumeRole; policy is JSON or file: and a path"),
+    (
+        "web_identity_token_file, sso_session, sso_*, login_session, credential_process, aws_access_key_id",
+        "on the source profile: where your own identity comes from",
+    ),
+    (
+        "region, sts_regional_endpoints, endpoint_url, services, use_fips_endpoint, use_dualstack_endpoint, ca_bundle",
+        "as for the AWS CLI v2, with their AWS_ variables",
+    ),
+    ("keyrole_store, KEYROLE_STORE", "auto, keyutils, secret-service, keychain, wincred or none"),
+    ("keyrole_prompt, KEYROLE_PROMPT", "auto, terminal or none"),
+    ("keyrole_prompt_timeout, KEYROLE_PROMPT_TIMEOUT", "seconds to wait at a prompt, by default 300"),
+    ("keyrole_call_timeout, KEYROLE_CALL_TIMEOUT", "seconds to wait for another keyrole's call, by default 30"),
+];
+
+/// Prints the man page, with a part for each subcommand.
 ///
 /// # Errors
 /// stdout cannot be written.
 pub fn man() -> Result<()> {
+    page()
+        .map_err(|error| Error::failed(format!("cannot make the man page: {error}")))
+        .and_then(|page| output::print(&page))
+}
+
+fn page() -> std::io::Result<Vec<u8>> {
     let mut page = Vec::new();
     let mut command = Cli::command();
     command.build();
-    let failed = |error: std::io::Error| Error::failed(format!("cannot make the man page: {error}"));
-    clap_mangen::Man::new(command.clone()).render(&mut page).map_err(failed)?;
+    let man = Man::new(command.clone());
+    man.render_title(&mut page)?;
+    man.render_name_section(&mut page)?;
+    man.render_synopsis_section(&mut page)?;
+    man.render_options_section(&mut page)?;
+    writeln!(page, ".SH COMMANDS")?;
     for subcommand in command.get_subcommands().filter(|subcommand| subcommand.get_name() != "help") {
-        let man = clap_mangen::Man::new(subcommand.clone());
-        page.extend_from_slice(format!(".SH {}\n", subcommand.get_name().to_uppercase()).as_bytes());
-        man.render_synopsis_section(&mut page).map_err(failed)?;
-        man.render_description_section(&mut page).map_err(failed)?;
-        man.render_options_section(&mut page).map_err(failed)?;
+        let man = Man::new(subcommand.clone());
+        let mut part = Vec::new();
+        man.render_description_section(&mut part)?;
+        man.render_synopsis_section(&mut part)?;
+        man.render_options_section(&mut part)?;
+        writeln!(page, ".SS {}", subcommand.get_name())?;
+        // What are sections on a page of their own are paragraphs here.
+        for line in String::from_utf8_lossy(&part).lines() {
+            writeln!(page, "{}", if line.starts_with(".SH") { ".PP" } else { line })?;
+        }
     }
-    output::print(&page)
+    writeln!(
+        page,
+        ".SH CONFIGURATION\nIn ~/.aws/config. Every key may be written with the prefix keyrole_, which wins."
+    )?;
+    for (keys, meaning) in KEYS {
+        writeln!(page, ".TP\n.B {keys}\n{meaning}")?;
+    }
+    writeln!(page, ".SH EXIT STATUS")?;
+    for (code, meaning) in crate::cli::EXIT_CODES {
+        writeln!(page, ".TP\n.B {code}\n{meaning}")?;
+    }
+    writeln!(page, ".SH FILES\n.TP\n.B $XDG_STATE_HOME/keyrole\nlocks and keyrole.log; no secrets")?;
+    man.render_version_section(&mut page)?;
+    Ok(page)
 }

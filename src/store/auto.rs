@@ -10,8 +10,9 @@ use zeroize::Zeroizing;
 pub struct Auto<F> {
     first: Box<dyn SecretStore>,
     second: Box<dyn SecretStore>,
-    /// Finds the state directory, which a hit does not need. The file `spilled` exists there once an entry had to go to the second store although the first one works. Without it a
-    /// miss would have to ask a daemon, which costs forty times as much as asking the kernel.
+    /// Finds the state directory, which a hit does not need. The file `spilled` is there once an entry had to go to the
+    /// second store although the first one works. Without it a miss would have to ask a daemon, which costs forty times
+    /// as much as asking the kernel.
     state_dir: F,
 }
 
