@@ -96,6 +96,7 @@ impl AwsFiles {
         let bytes = self.config.text.len() + self.credentials.text.len();
         let mut sections = Sections {
             config_path: &self.config.path,
+            credentials_path: &self.credentials.path,
             sections: Vec::with_capacity(bytes / 125 + 4),
             properties: Vec::with_capacity(bytes / 25 + 4),
         };
@@ -134,6 +135,7 @@ fn read_text(path: &Path, named_by: Option<&str>, may_lack: bool) -> Result<Zero
 #[derive(Debug)]
 pub struct Sections<'a> {
     config_path: &'a Path,
+    credentials_path: &'a Path,
     sections: Vec<Section<'a>>,
     properties: Vec<Property<'a>>,
 }
@@ -188,6 +190,11 @@ impl<'a> Sections<'a> {
     /// Gives the path of the config file, for messages about what is missing there.
     pub fn config_path(&self) -> &'a Path {
         self.config_path
+    }
+
+    /// Gives the path of the credentials file, for the same.
+    pub fn credentials_path(&self) -> &'a Path {
+        self.credentials_path
     }
 
     /// Tells whether a section of that kind and name exists.

@@ -41,7 +41,7 @@ pub struct Error {
 impl Error {
     /// Makes an error of the given kind. The message is lower case, without a full stop.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hint: None, signal: None }
+        Self { kind, message: cut(message.into()), hint: None, signal: None }
     }
 
     /// Makes an error for a wrong command line or configuration (exit 2).
@@ -68,7 +68,7 @@ impl Error {
 
     /// Puts more context before the message.
     pub fn context(mut self, context: impl fmt::Display) -> Self {
-        self.message = format!("{context}: {}", self.message);
+        self.message = cut(format!("{context}: {}", self.message));
         self
     }
 
@@ -102,6 +102,17 @@ impl Error {
             Kind::Refused | Kind::CallerRejected | Kind::WrongCode => 5,
         }
     }
+}
+
+/// Cuts a message that is longer than anybody reads. Some SDKs do not read what a helper says before it has ended, and
+/// a pipe holds no more than 64 KiB.
+fn cut(mut message: String) -> String {
+    const MAX_BYTES: usize = 2000;
+    if message.len() > MAX_BYTES {
+        message.truncate(message.floor_char_boundary(MAX_BYTES));
+        message.push('…');
+    }
+    message
 }
 
 /// Writes the one or two lines of the stderr contract, without a final newline.

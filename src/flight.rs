@@ -18,6 +18,8 @@ pub struct Flight {
     /// In the order in which they are tried: the state directory, then the runtime directory.
     places: Vec<Locks>,
     patience: Patience,
+    /// A holder that is asking somebody may be waited for.
+    waits_for_people: bool,
     program: Option<Program>,
     held: Vec<Option<Lock>>,
     degraded: Option<String>,
@@ -27,11 +29,12 @@ pub struct Flight {
 
 impl Flight {
     /// Makes a run's empty row of locks.
-    pub fn new(world: &World, patience: Patience, program: Option<Program>) -> Self {
+    pub fn new(world: &World, patience: Patience, waits_for_people: bool, program: Option<Program>) -> Self {
         let places = [world.state_dir(), world.runtime_dir()];
         Self {
             places: places.iter().flatten().map(|dir| Locks::new(dir)).collect(),
             patience,
+            waits_for_people,
             program,
             held: Vec::new(),
             degraded: None,
@@ -74,6 +77,7 @@ impl Flight {
             let mut has_spoken = false;
             let mut refusal = None;
             let (patience, places, deadline) = (self.patience, &self.places, self.deadline);
+            let waits_for_people = self.waits_for_people;
             let mut asking = None;
             let waiting = |holder: Option<&Holder>, waited: Duration| {
                 let now = world.now_nanos();
@@ -86,6 +90,9 @@ impl Flight {
                     say(holder);
                 }
                 let is_asking = holder.is_some_and(|holder| holder.is_asking);
+                if is_asking && !waits_for_people {
+                    return false;
+                }
                 if asking.replace(is_asking) != Some(is_asking) {
                     tell_all(&mut self.held, |note| {
                         if let Some(own) = &mut note.holder {
@@ -200,7 +207,12 @@ fn describe(holder: &Holder) -> String {
 
 fn too_long(holder: Option<&Holder>) -> Error {
     let whom = holder.map_or_else(|| "another keyrole".to_owned(), describe);
-    let pid = holder.map_or_else(String::new, |holder| format!(" {}", holder.pid));
-    Error::new(Kind::PersonNeeded, format!("gave up waiting for {whom}"))
-        .hint(format!("answer its prompt or end it (`kill{pid}`), then retry"))
+    let error = Error::new(Kind::PersonNeeded, format!("did not wait any longer for {whom}"));
+    match holder {
+        Some(holder) if holder.is_asking => {
+            error.hint(format!("answer its prompt or end it (`kill {}`), then retry", holder.pid))
+        }
+        Some(holder) => error.hint(format!("end it if it hangs (`kill {}`), then retry", holder.pid)),
+        None => error.hint("retry"),
+    }
 }

@@ -158,16 +158,12 @@ impl Locks {
 
     fn open(&self, name: &str) -> io::Result<File> {
         create_private_dir(&self.dir)?;
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        options.open(self.path(name))
+        private_file().read(true).write(true).create(true).truncate(false).open(self.path(name))
     }
 
     /// Reads a note without the lock.
     pub fn note(&self, name: &str) -> Note {
-        File::open(self.path(name)).map(|file| read(&file)).unwrap_or_default()
+        private_file().read(true).open(self.path(name)).map(|file| read(&file)).unwrap_or_default()
     }
 
     /// Takes a lock if it is free.
@@ -254,16 +250,48 @@ fn read(file: &File) -> Note {
 /// Makes a directory that only its owner can enter, with its parents.
 ///
 /// # Errors
-/// It cannot be made.
+/// It cannot be made, or is one that others can write to.
 pub fn create_private_dir(dir: &Path) -> io::Result<()> {
-    if dir.is_dir() {
-        return Ok(());
+    if let Ok(metadata) = dir.symlink_metadata() {
+        return check_private(dir, &metadata);
     }
     let mut builder = DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(dir)
+}
+
+/// Gives the options to open a file of the state directory with: readable by its owner only, never through a link,
+/// and never waiting for whoever has put something else in its place.
+pub fn private_file() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    {
+        use rustix::fs::OFlags;
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600).custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
+    }
+    options
+}
+
+/// Refuses a directory in which somebody else could put files that this process would then write to or wait for.
+#[cfg(unix)]
+fn check_private(dir: &Path, metadata: &std::fs::Metadata) -> io::Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    let is_ours = metadata.uid() == rustix::process::geteuid().as_raw();
+    if metadata.is_dir() && is_ours && metadata.mode() & 0o022 == 0 {
+        return Ok(());
+    }
+    Err(io::Error::new(
+        io::ErrorKind::PermissionDenied,
+        format!("`{}` is not a directory that only this user can write to", dir.display()),
+    ))
+}
+
+#[cfg(not(unix))]
+fn check_private(_dir: &Path, _metadata: &std::fs::Metadata) -> io::Result<()> {
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! Owns `keyrole.log`: JSON Lines about what happened, for whoever has to find out later. Never a secret.
 
 use crate::caller;
-use crate::lock::create_private_dir;
+use crate::error::Printable;
+use crate::lock::{create_private_dir, private_file};
 use crate::output::timestamp;
 use serde::Serialize;
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -17,7 +18,7 @@ pub struct Log {
 }
 
 /// One line of the log. `event` says what happened; what does not apply is left out.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Clone, Serialize)]
 pub struct Event<'a> {
     /// What happened.
     pub event: &'a str,
@@ -62,11 +63,13 @@ impl Log {
     pub fn write(&self, now: i64, event: &Event) {
         let Some(path) = &self.path else { return };
         let caller = caller::program();
+        // Security: what AWS or another program says must not move the cursor of whoever reads the log.
+        let event = &Event { error: event.error.as_deref().map(|error| Printable(error).to_string()), ..event.clone() };
         let line = Line {
             time: timestamp(now),
             event,
             program_pid: caller.as_ref().map(|caller| caller.pid),
-            program: caller.map(|caller| caller.name),
+            program: caller.map(|caller| Printable(&caller.name).to_string()),
             pid: std::process::id(),
         };
         let Ok(mut text) = serde_json::to_vec(&line) else { return };
@@ -82,11 +85,7 @@ fn append(path: &Path, text: &[u8]) -> std::io::Result<()> {
     if fs::metadata(path).is_ok_and(|metadata| metadata.len() >= MAX_BYTES) {
         fs::rename(path, path.with_extension("log.1"))?;
     }
-    let mut options = OpenOptions::new();
-    options.append(true).create(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)?.write_all(text)
+    private_file().append(true).create(true).open(path)?.write_all(text)
 }
 
 #[cfg(test)]

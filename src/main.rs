@@ -1,20 +1,24 @@
 //! Builds the real world, calls the library, and turns the result into stderr's lines and the exit code.
 
-use clap::Parser;
 use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 use keyrole::cli::{Cli, Command, Get};
 use keyrole::commands::{ahead, get, login, logout, pages, status};
 use keyrole::error::{Error, Result};
+use keyrole::output;
 use keyrole::world::World;
 use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
 fn main() -> ExitCode {
+    // Security: a core dump would hold the source's keys. It fails only where the system does not know the call.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     // A panic is a defect; its message may hold a secret, its place never does.
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map_or_else(String::new, |at| format!(" at {}:{}", at.file(), at.line()));
-        eprintln!("keyrole: error: this is a defect in keyrole{place}\nkeyrole: hint: please report it");
+        output::say(&format!("keyrole: error: this is a defect in keyrole{place}\nkeyrole: hint: please report it\n"));
         std::process::exit(1);
     }));
     let world = World {
@@ -26,7 +30,10 @@ fn main() -> ExitCode {
     match run(&world) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{error}");
+            output::say(&format!(
+                "{error}
+"
+            ));
             end_by_signal(&error);
             ExitCode::from(error.exit_code())
         }
@@ -58,7 +65,7 @@ fn run(world: &World) -> Result<()> {
     }
     let command = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli.command,
-        Err(error) => return explain(&error),
+        Err(error) => return usage_error(&error, &arguments),
     };
     match command {
         Command::Get(arguments) => get::run(&arguments, world),
@@ -79,7 +86,7 @@ fn plain_get(arguments: &[OsString]) -> Option<&str> {
 }
 
 /// Prints help as clap does, and puts everything else into the form of our own errors.
-fn explain(error: &clap::Error) -> Result<()> {
+fn usage_error(error: &clap::Error, arguments: &[OsString]) -> Result<()> {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             // A reader that has gone has read enough.
@@ -91,6 +98,8 @@ fn explain(error: &clap::Error) -> Result<()> {
         }
         _ => {}
     }
+    let names: Vec<String> = Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect();
+    let subcommand = arguments.get(1).and_then(|word| names.iter().find(|name| word == name.as_str()));
     let text = error.to_string();
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let first = lines.next().unwrap_or_default();
@@ -98,9 +107,11 @@ fn explain(error: &clap::Error) -> Result<()> {
     if message.ends_with(':') {
         message = format!("{message} {}", lines.next().unwrap_or_default());
     }
-    let hint = lines.find_map(|line| match line.strip_prefix("tip: ") {
-        Some(tip) => Some(tip.replace('\'', "`")),
-        None => line.strip_prefix("Usage: ").map(|usage| format!("the form is `{usage}`")),
-    });
-    Err(Error::usage(message).hint(hint.unwrap_or_else(|| "run `keyrole --help`".to_owned())))
+    let rest: Vec<&str> = lines.collect();
+    let helpful = rest.iter().find(|line| line.contains("similar") || line.contains("possible values"));
+    let hint = helpful.map(|line| line.trim_start_matches("tip: ").trim_matches(['[', ']']).replace('\'', "`"));
+    Err(Error::usage(message).hint(hint.unwrap_or_else(|| match subcommand {
+        Some(name) => format!("run `keyrole {name} --help`"),
+        None => "run `keyrole --help`".to_owned(),
+    })))
 }

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::plan::{CaBundle, Endpoint};
+use crate::world::World;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
@@ -120,6 +121,26 @@ impl Network {
             .with_retry_config(self.retries())
             .with_timeout_config(self.timeouts())
     }
+}
+
+/// Refuses a proxy that cannot be used. The SDK would go past it without a word.
+///
+/// # Errors
+/// Names the variable, not its value, which may hold a password.
+pub fn check_proxies(world: &World) -> Result<()> {
+    for name in ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
+        let Some(value) = world.var(name) else { continue };
+        let host = value.split_once("://").map_or(value.as_str(), |(_, rest)| rest);
+        let host = host.rsplit('@').next().unwrap_or_default().trim_end_matches('/');
+        let port = host.rsplit_once(':').map_or("80", |(_, port)| port);
+        let is_host = host.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[');
+        let is_port = host.ends_with(']') || port.parse::<u16>().is_ok();
+        if value.contains(char::is_whitespace) || !is_host || !is_port {
+            return Err(Error::usage(format!("`{name}` is not a proxy's URL, which has the form http://host:3128"))
+                .hint("correct or unset it; special characters in a password are written as `%` and two digits"));
+        }
+    }
+    Ok(())
 }
 
 /// Reads a PEM bundle and checks it, as the SDK panics on a bad one.

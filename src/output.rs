@@ -45,6 +45,12 @@ pub fn timestamp(seconds: i64) -> String {
     humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds)).to_string()
 }
 
+/// Says something on stderr in one `write`, as several keyroles may speak on one terminal at once. If nobody can hear
+/// it, there is nobody to tell.
+pub fn say(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
 /// Writes to stdout in one `write`. A reader that has gone is no error: the answer is already stored.
 ///
 /// # Errors

@@ -147,6 +147,20 @@ impl<'s> Profile<'s> {
         found.filter(|property| !property.value.is_empty())
     }
 
+    /// Refuses a prefixed key that keyrole does not know. The prefix is ours alone, so it can only be a slip, and one
+    /// that might leave out what limits the session.
+    fn refuse_unknown_keys(&self) -> Result<()> {
+        let is_unknown = |candidate: &&Candidate| {
+            candidate.is_prefixed && !KEYS.iter().any(|key| key.eq_ignore_ascii_case(candidate.key))
+        };
+        let Some(candidate) = self.properties.iter().find(is_unknown) else { return Ok(()) };
+        let error = self.invalid(candidate.property, "keyrole knows no such key");
+        Err(match nearest(candidate.key, KEYS.iter().copied()) {
+            Some(key) => error.hint(format!("did you mean `keyrole_{key}`?")),
+            None => error.hint("`man keyrole` and the README list the keys"),
+        })
+    }
+
     fn value(&self, key: &str) -> Option<String> {
         self.get(key).map(|property| property.value.to_string())
     }
@@ -184,6 +198,7 @@ impl<'s> Planner<'s> {
                 return Err(self.unknown(next, chain.last()));
             }
             let mut profile = Profile::new(self.sections, next);
+            profile.refuse_unknown_keys()?;
             let shown = |chain: &[Profile]| {
                 let names: Vec<&str> = chain.iter().map(|profile| profile.name).chain([next]).collect();
                 format!("`{}`", names.join("` → `"))
@@ -239,12 +254,13 @@ impl<'s> Planner<'s> {
     fn unknown(&self, name: &str, asked_by: Option<&Profile>) -> Error {
         let config = self.sections.config_path().display();
         let names = self.sections.profile_names();
-        let nearest = names.iter().find(|known| known.eq_ignore_ascii_case(name)).or_else(|| {
-            let close = |known: &&&str| known.len() > 2 && (name.contains(**known) || known.contains(name));
-            names.iter().find(close).filter(|_| name.len() > 2)
-        });
+        let nearest = nearest(name, names.iter().copied());
         let hint = match nearest {
+            _ if self.sections.contains(SectionKind::Other, name) => {
+                format!("`{config}` has `[{name}]`; in this file it must be `[profile {name}]`")
+            }
             Some(nearest) => format!("did you mean `{nearest}`?"),
+            None if name.is_empty() => "give the name of a profile".to_owned(),
             None => format!("add `[profile {name}]` to `{config}`"),
         };
         match asked_by {
@@ -322,6 +338,7 @@ impl<'s> Planner<'s> {
                 .checked("role_arn", RoleArn::parse)?
                 .ok_or_else(|| profile.error("`web_identity_token_file` needs a `role_arn`"))?;
             profile.checked("role_session_name", validate::session_name)?;
+            profile.checked("web_identity_token_file", validate::absolute_path)?;
             return Ok(sdk(SdkSource::WebIdentity, &["role_arn", "web_identity_token_file", "role_session_name"]));
         }
         if let Some(keys) = self.keys(profile)? {
@@ -344,7 +361,8 @@ impl<'s> Planner<'s> {
             }
             return Ok(sdk(SdkSource::Process, &["credential_process"]));
         }
-        Err(profile.error("there are no credentials here").hint(
+        let credentials = self.sections.credentials_path().display();
+        Err(profile.error(format_args!("there are no credentials here, nor in `{credentials}`")).hint(
             "a source profile needs `aws_access_key_id` and `aws_secret_access_key`, `sso_session`, \
              `web_identity_token_file` or `credential_process`",
         ))
@@ -516,6 +534,55 @@ impl<'s> Planner<'s> {
     }
 }
 
+/// Finds the name that was most likely meant: one that differs by letter case or at most two slips of the finger.
+fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    let name = name.to_lowercase();
+    let slips = |known: &str| strsim::osa_distance(&name, &known.to_lowercase());
+    let closest = known.map(|known| (slips(known), known)).min_by_key(|(slips, _)| *slips);
+    closest.filter(|(slips, _)| *slips <= 2 && slips * 2 < name.chars().count().max(1)).map(|(_, known)| known)
+}
+
+/// The keys that may be written with the prefix `keyrole_`.
+const KEYS: &[&str] = &[
+    "aws_access_key_id",
+    "aws_secret_access_key",
+    "aws_session_token",
+    "ca_bundle",
+    "call_timeout",
+    "credential_process",
+    "credential_source",
+    "duration_seconds",
+    "endpoint_url",
+    "external_id",
+    "ignore_configured_endpoint_urls",
+    "login_session",
+    "mfa_process",
+    "mfa_serial",
+    "mfa_session_duration",
+    "policy",
+    "policy_arns",
+    "prompt",
+    "prompt_timeout",
+    "region",
+    "role_arn",
+    "role_session_name",
+    "services",
+    "session_tags",
+    "source_identity",
+    "source_profile",
+    "sso_account_id",
+    "sso_region",
+    "sso_role_name",
+    "sso_session",
+    "sso_start_url",
+    "store",
+    "sts_regional_endpoints",
+    "transitive_session_tags",
+    "use_dualstack_endpoint",
+    "use_fips_endpoint",
+    "web_identity_token_file",
+];
+
 /// Tells whether a `credential_process` line runs keyrole.
 pub fn names_keyrole(command: &str) -> bool {
     let words = command.split_whitespace();
@@ -630,6 +697,21 @@ mod tests {
         assert_eq!(names(&plan), ["session token"]);
         assert!(plan.mfa().is_some());
         assert!(plan_of("", "base").mfa().is_none());
+    }
+
+    #[test]
+    fn an_unknown_key_with_the_prefix_is_refused_and_the_nearest_one_is_named() {
+        let slip = role("a", "base", "keyrole_polcy = {}");
+        refused(&slip, "a", &["`keyrole_polcy`", "line 4", "knows no such key", "did you mean `keyrole_policy`?"]);
+        refused(&role("a", "base", "keyrole_colour = x"), "a", &["knows no such key", "README"]);
+        plan_of(&role("a", "base", "colour = x"), "a");
+    }
+
+    #[test]
+    fn an_unknown_profile_gets_the_hint_that_fits() {
+        refused(&role("prod", "base", ""), "prdo", &["did you mean `prod`?"]);
+        refused("[prod]\nregion = eu-west-1\n", "prod", &["it must be `[profile prod]`"]);
+        refused(&role("prod", "base", ""), "elsewhere", &["add `[profile elsewhere]`"]);
     }
 
     #[test]

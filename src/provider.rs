@@ -10,14 +10,16 @@ use crate::error::{Error, Kind, Result};
 use crate::flight::Flight;
 use crate::lock::{Refusal, Renewal};
 use crate::log::{Event, Log};
-use crate::mfa::{Asker, Origin};
-use crate::network::Network;
+use crate::mfa::{Asker, Origin, TokenCode};
+use crate::network::{self, Network};
 use crate::output::timestamp;
 use crate::plan::{Mfa, Plan, Step};
 use crate::source;
 use crate::store::{self, SecretStore};
 use crate::sts::{MfaCode, Sts};
 use crate::world::World;
+#[cfg(unix)]
+use std::sync::Arc;
 
 /// How many wrong codes are too many.
 const MAX_CODES: u32 = 3;
@@ -63,6 +65,10 @@ pub struct Provider<'a> {
     program: Option<Program>,
     /// A person was asked in this run, or in the one that shared its refusal.
     has_asked: bool,
+    /// The access key ID that made the last call.
+    caller: Option<String>,
+    /// How many steps lead to what is being fetched; the log tells by it what an event is about.
+    steps: usize,
     started: i64,
 }
 
@@ -70,16 +76,21 @@ impl<'a> Provider<'a> {
     /// Makes the provider of a plan. Nothing happens before `session` is called.
     pub fn new(world: &'a World, plan: &'a Plan, store: &'a dyn SecretStore, options: Options) -> Self {
         let program = caller::program();
+        // With a limit on file sizes, writing the log must fail and not end the process before it has answered.
+        #[cfg(unix)]
+        let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
         Self {
             world,
             plan,
             cache: SessionCache::new(store),
+            flight: Flight::new(world, plan.patience, options.asker.may_ask(plan), program.clone()),
             options,
-            flight: Flight::new(world, plan.patience, program.clone()),
             log: Log::new(world.state_dir().as_deref()),
             network: None,
             program,
             has_asked: false,
+            caller: None,
+            steps: plan.steps.len(),
             started: world.now_nanos(),
         }
     }
@@ -101,6 +112,11 @@ impl<'a> Provider<'a> {
             Some(Step::SessionToken { mfa: Some(_), .. }) => self.session_after(1).map(|_| ()),
             _ => Ok(()),
         }
+    }
+
+    /// Ends the run and gives the command line's code back if it was not needed.
+    pub fn into_code(self) -> Option<TokenCode> {
+        self.options.asker.into_code()
     }
 
     /// Renews the final session if nobody else does and nobody has to be asked. For the detached child.
@@ -135,6 +151,13 @@ impl<'a> Provider<'a> {
 
     /// Gets what the first `steps` calls give.
     fn session_after(&mut self, steps: usize) -> Result<Session> {
+        let outer = std::mem::replace(&mut self.steps, steps);
+        let result = self.find_or_fetch(steps);
+        self.steps = outer;
+        result
+    }
+
+    fn find_or_fetch(&mut self, steps: usize) -> Result<Session> {
         let fingerprint = Fingerprint::of(self.plan, steps);
         let is_final = steps == self.plan.steps.len();
         let refresh = match self.options.refresh {
@@ -200,7 +223,10 @@ impl<'a> Provider<'a> {
                 }
                 None => {
                     self.share(&error);
-                    self.note("failed", None, Some(error.message()));
+                    // What fails on the way makes the whole fail, which is said once.
+                    if steps == self.plan.steps.len() {
+                        self.note("failed", None, Some(error.message()));
+                    }
                     Err(error)
                 }
             },
@@ -289,6 +315,7 @@ impl<'a> Provider<'a> {
 
     fn fetch(&mut self, steps: usize, has_fallback: bool) -> Result<Session> {
         if self.network.is_none() {
+            network::check_proxies(self.world)?;
             let network = Network::new(&self.plan.endpoint, has_fallback)?;
             self.flight.wait_until(network.deadline());
             self.network = Some(network);
@@ -301,8 +328,11 @@ impl<'a> Provider<'a> {
         match self.fetch_step(&plan.steps[last], last) {
             // A session on the way may have been revoked since it was cached; only a fresh one can tell.
             Err(error) if error.kind() == Kind::CallerRejected && last > 0 => {
-                if !self.cache.delete(&Fingerprint::of(plan, last)).unwrap_or(false) {
-                    return Err(error);
+                let before = Fingerprint::of(plan, last);
+                // Somebody else may have replaced it meanwhile; that one is kept.
+                let is_rejected = |session: &Session| self.caller.as_deref() == Some(&session.access_key_id);
+                if self.lookup(&before).is_some_and(|session| is_rejected(&session)) {
+                    let _ = self.cache.delete(&before);
                 }
                 self.note("dropped", None, Some(error.message()));
                 self.fetch_step(&plan.steps[last], last)
@@ -316,6 +346,7 @@ impl<'a> Provider<'a> {
             0 => self.source()?,
             _ => self.session_after(before)?.to_credentials(),
         };
+        self.caller = Some(caller.access_key_id.clone());
         match step {
             Step::SessionToken { .. } if caller.session_token.is_some() => {
                 let what = format!("{} gives temporary credentials", self.plan.source.describe());
@@ -341,10 +372,16 @@ impl<'a> Provider<'a> {
         call: impl Fn(&Sts, Option<MfaCode>) -> Result<Session>,
     ) -> Result<Session> {
         let Some(mfa) = mfa else { return call(&self.sts()?, None) };
+        // Two prompts on one terminal would take each other's answers.
+        let terminal = format!("keyrole:terminal-{}", caller::terminal().unwrap_or_default());
+        self.flight.enter(&terminal, self.world, self.world.now_nanos())?;
         let device = Fingerprint::of_device(&mfa.serial).name();
-        self.flight.enter(&device, self.world, self.world.now_nanos())?;
-        self.flight.is_asking(true, self.world);
-        let result = self.ask_and_call(mfa, call);
+        let result = self.flight.enter(&device, self.world, self.world.now_nanos()).and_then(|()| {
+            self.flight.is_asking(true, self.world);
+            let result = self.ask_and_call(mfa, call);
+            self.flight.leave();
+            result
+        });
         self.flight.leave();
         self.flight.is_asking(false, self.world);
         result
@@ -375,10 +412,13 @@ impl<'a> Provider<'a> {
                         "AWS rejected the code (attempt {attempt} of {MAX_CODES}); wait for the next one"
                     ));
                 }
-                // AWS took the code, whatever it then said of the role; or it may have, before the connection broke.
                 result => {
-                    let used_code = code.used(self.world.now());
-                    self.flight.tell(|note| note.used_code = Some(used_code));
+                    // AWS has answered, so it took the code, whatever it then said of the role.
+                    let has_answered = |error: &Error| matches!(error.kind(), Kind::Refused | Kind::CallerRejected);
+                    if result.as_ref().err().is_none_or(has_answered) {
+                        let used_code = code.used(self.world.now());
+                        self.flight.tell(|note| note.used_code = Some(used_code));
+                    }
                     return result;
                 }
             }
@@ -409,10 +449,14 @@ impl<'a> Provider<'a> {
     }
 
     fn note(&self, event: &str, session: Option<&Session>, error: Option<&str>) {
+        let role = match self.steps.checked_sub(1).map(|last| &self.plan.steps[last]) {
+            Some(Step::AssumeRole(role)) => Some(role.arn.as_str()),
+            _ => None,
+        };
         let event = Event {
             event,
             profile: &self.plan.profile,
-            role_arn: self.plan.role().map(|role| role.arn.as_str()),
+            role_arn: role,
             access_key_id: session.map(|session| session.access_key_id.as_str()),
             expiration: session.map(|session| timestamp(session.expiration)),
             source: Some(self.plan.source.describe()),

@@ -8,6 +8,7 @@ use crate::output::timestamp;
 use crate::plan::{CHAIN_VARIABLE, Plan, SdkSource, Source};
 use crate::secret::Secret;
 use crate::sts::Sts;
+use crate::validate;
 use aws_config::Region;
 use aws_config::credential_process::CredentialProcessProvider;
 use aws_config::ecs::EcsCredentialsProvider;
@@ -118,6 +119,10 @@ fn ask(plan: &Plan, network: &Network, provider: impl ProvideCredentials) -> Res
         let seconds = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         i64::try_from(seconds).unwrap_or(i64::MAX)
     };
+    let token = found.session_token().unwrap_or("none");
+    validate::credentials(found.access_key_id(), found.secret_access_key(), token).map_err(|why| {
+        Error::failed(format!("the credentials from {} are no credentials: {why}", plan.source.describe()))
+    })?;
     Ok(Credentials {
         access_key_id: found.access_key_id().to_owned(),
         secret_access_key: Secret::new(found.secret_access_key()),

@@ -7,6 +7,7 @@ use crate::network::{self, Network};
 use crate::output::timestamp;
 use crate::plan::{Endpoint, Role};
 use crate::secret::Secret;
+use crate::validate;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_sts::config::{BehaviorVersion, Region};
 use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
@@ -145,6 +146,11 @@ impl<'a> Sts<'a> {
                 "{what}: the session ends at {end}, which is over by this machine's clock"
             ))
             .hint("the clock is wrong; set it (`timedatectl set-ntp true`)"));
+        }
+        if validate::credentials(&credentials.access_key_id, &credentials.secret_access_key, &credentials.session_token)
+            .is_err()
+        {
+            return Err(not_sts(what));
         }
         Ok(Session {
             access_key_id: credentials.access_key_id,

@@ -162,6 +162,17 @@ pub fn access_key_id(text: &str) -> Check<()> {
     Err("the value is not an access key ID, which is 16 to 128 letters and digits without quotes or spaces".to_owned())
 }
 
+/// Checks what a server or another program gave as credentials: none of it empty, and all of it plain ASCII, as the
+/// document of `credential_process` and the headers of every request need it.
+pub fn credentials(access_key_id: &str, secret_access_key: &str, session_token: &str) -> Check<()> {
+    self::access_key_id(access_key_id)?;
+    let is_plain = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if is_plain(secret_access_key) && is_plain(session_token) {
+        return Ok(());
+    }
+    Err("they are empty or hold characters that credentials do not have".to_owned())
+}
+
 /// Checks `session_tags`, written `key=value,key2=value2`: at most 50, keys to 128 and values to 256 characters.
 pub fn session_tags(text: &str) -> Check<Vec<(String, String)>> {
     let mut tags: Vec<(String, String)> = Vec::new();
@@ -212,6 +223,11 @@ pub fn policy_arns(text: &str) -> Check<Vec<String>> {
         None if arns.len() > 10 => Err("AWS allows at most 10 managed policies".to_owned()),
         None => Ok(arns),
     }
+}
+
+/// Checks that a path means the same file wherever keyrole is run.
+pub fn absolute_path(text: &str) -> Check<()> {
+    if std::path::Path::new(text).is_absolute() { Ok(()) } else { Err(format!("`{text}` is not an absolute path")) }
 }
 
 /// Checks a region's form, such as `eu-west-1` or `us-gov-east-1`.
@@ -295,6 +311,9 @@ pub fn boolean(text: &str) -> Check<bool> {
 pub fn url(text: &str) -> Check<String> {
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     match rest {
+        Some(rest) if rest.split('/').next().is_some_and(|host| host.contains('@')) => {
+            Err("the URL holds a user or a password, which an endpoint does not take".to_owned())
+        }
         Some(rest) if rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[') && !rest.contains(' ') => {
             Ok(text.to_owned())
         }

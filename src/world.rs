@@ -56,6 +56,8 @@ impl World {
         if let Some(dir) = self.var("XDG_STATE_HOME").filter(|dir| Path::new(dir).is_absolute()) {
             return Some(Path::new(&dir).join("keyrole"));
         }
+        // A home that is not there is not made.
+        self.home.as_deref().filter(|home| home.is_dir())?;
         let dirs = directories::ProjectDirs::from("", "", "keyrole")?;
         Some(dirs.state_dir().unwrap_or(dirs.data_local_dir()).to_path_buf())
     }

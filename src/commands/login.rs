@@ -8,9 +8,11 @@ use crate::config::{AwsFiles, Sections};
 use crate::credentials::Session;
 use crate::error::{Error, Printable, Result};
 use crate::mfa::{Asker, TokenCode};
+use crate::output;
 use crate::plan::{Plan, Step};
 use crate::profile;
 use crate::provider::{self, Options, Provider, Refresh};
+use crate::store::SecretStore;
 use crate::world::World;
 use std::collections::HashMap;
 use std::io::IsTerminal;
@@ -73,7 +75,11 @@ pub fn run(arguments: &Login, world: &World) -> Result<()> {
     let failed = failed.into_inner();
     match first_failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
         Some(error) if names.len() > 1 && error.signal().is_none() => {
-            Err(error.context(format_args!("{failed} of {} profiles failed; one of them", names.len())))
+            let summary = Error::new(error.kind(), format!("{failed} of {} profiles failed", names.len()));
+            Err(match error.hint_text() {
+                Some(hint) => summary.hint(hint),
+                None => summary,
+            })
         }
         Some(error) => Err(error),
         None => Ok(()),
@@ -95,9 +101,16 @@ fn ask(
             continue;
         }
         let store = provider::open_store(plan, world);
+        if let Err(error) = kept(&*store) {
+            outcomes.insert(fingerprint, Some(error));
+            continue;
+        }
         let refresh = if refresh { Refresh::All } else { Refresh::No };
         let options = Options { refresh, asker: Asker::new(given.take(), true), is_typed: true };
-        let outcome = Provider::new(world, plan, &*store, options).mfa_session();
+        let mut provider = Provider::new(world, plan, &*store, options);
+        let outcome = provider.mfa_session();
+        // Where there was an MFA session already, the code is for the next device.
+        given = provider.into_code();
         if let Err(error) = &outcome
             && error.signal().is_some()
         {
@@ -108,8 +121,17 @@ fn ask(
     Ok(outcomes.into_iter().filter_map(|(fingerprint, error)| Some((fingerprint, error?))).collect())
 }
 
+/// Makes sure that what is fetched will be found again; otherwise a code would be used up for nothing.
+fn kept(store: &dyn SecretStore) -> Result<()> {
+    store.probe().map_err(|error| {
+        Error::failed(format!("no session can be kept here: {error}"))
+            .hint("`login` is of use only with a store that works; `keyrole get --mfa-code CODE` works without one")
+    })
+}
+
 fn fetch(plan: &Plan, given: &Option<TokenCode>, refresh: bool, world: &World) -> Result<Session> {
     let store = provider::open_store(plan, world);
+    kept(&*store)?;
     // The MFA session is new already.
     let refresh = if refresh { Refresh::Session } else { Refresh::No };
     // Where there is no MFA session the code goes into the role's own call.
@@ -157,15 +179,15 @@ impl Progress {
         *done += 1;
         if self.is_live {
             // The count stands below the lines and is written over by the next one.
-            eprint!("\r\x1b[Kkeyrole: {text}\nkeyrole: {} of {} done", *done, self.total);
+            output::say(&format!("\r\x1b[Kkeyrole: {text}\nkeyrole: {} of {} done", *done, self.total));
         } else {
-            eprintln!("keyrole: {text}");
+            output::say(&format!("keyrole: {text}\n"));
         }
     }
 
     fn end(&self) {
         if self.is_live {
-            eprint!("\r\x1b[K");
+            output::say("\r\x1b[K");
         }
     }
 }

@@ -5,7 +5,8 @@ use crate::cli::Which;
 use crate::config::AwsFiles;
 use crate::error::{Error, Printable, Result};
 use crate::log::{Event, Log};
-use crate::plan::StoreChoice;
+use crate::output;
+use crate::plan::{Step, StoreChoice};
 use crate::profile;
 use crate::store::{self, StoreError};
 use crate::world::World;
@@ -22,7 +23,10 @@ pub fn run(arguments: &Which, world: &World) -> Result<()> {
     if arguments.all {
         let removed = remove_all(world)?;
         note("");
-        eprintln!("keyrole: {removed} cached {} removed", if removed == 1 { "session" } else { "sessions" });
+        output::say(&format!(
+            "keyrole: {removed} cached {} removed\n",
+            if removed == 1 { "session" } else { "sessions" }
+        ));
         return Ok(());
     }
     let files = AwsFiles::read(world)?;
@@ -31,13 +35,20 @@ pub fn run(arguments: &Which, world: &World) -> Result<()> {
         let plan = profile::plan(&sections, name, world)?;
         let store = store::open(plan.store, world);
         let cache = SessionCache::new(&*store);
-        let mut removed = 0;
+        let (mut removed, mut with_mfa) = (0, false);
         for steps in 0..=plan.steps.len() {
-            removed += usize::from(cache.delete(&Fingerprint::of(&plan, steps)).map_err(failed)?);
+            let was_there = cache.delete(&Fingerprint::of(&plan, steps)).map_err(failed)?;
+            removed += usize::from(was_there);
+            let last = steps.checked_sub(1).and_then(|last| plan.steps.get(last));
+            with_mfa |= was_there && matches!(last, Some(Step::SessionToken { mfa: Some(_), .. }));
         }
         note(name);
-        let what = if removed == 0 { "nothing was cached" } else { "logged out" };
-        eprintln!("keyrole: {}: {what}", Printable(name));
+        let what = match (removed, with_mfa) {
+            (0, _) => "nothing was cached",
+            (_, true) => "logged out, with the MFA session that other roles share",
+            (_, false) => "logged out",
+        };
+        output::say(&format!("keyrole: {}: {what}\n", Printable(name)));
     }
     Ok(())
 }

@@ -64,8 +64,14 @@ pub fn run(arguments: &Status, world: &World) -> Result<()> {
     if is_any_valid {
         return Ok(());
     }
-    Err(Error::new(Kind::NothingCached, "no valid session is cached")
-        .hint("`keyrole login PROFILE` or `keyrole login --all` gets one"))
+    let has_mfa_session = rows.iter().any(|row| row.mfa_seconds_left.is_some());
+    Err(if has_mfa_session {
+        Error::new(Kind::NothingCached, "no role's session is cached, but an MFA session is")
+            .hint("`keyrole login PROFILE` gets the role's session without a code")
+    } else {
+        Error::new(Kind::NothingCached, "no valid session is cached")
+            .hint("`keyrole login PROFILE` or `keyrole login --all` gets one")
+    })
 }
 
 fn row(plan: &Plan, world: &World) -> Result<Row> {

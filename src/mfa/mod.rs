@@ -90,6 +90,16 @@ impl Asker {
         Self { given, may_prompt, may_run: true }
     }
 
+    /// Tells whether a person may be asked for this plan at all, by this process or by one that it waits for.
+    pub fn may_ask(&self, plan: &Plan) -> bool {
+        self.may_prompt && plan.prompt != PromptChoice::None
+    }
+
+    /// Gives the command line's code back if it was not needed.
+    pub fn into_code(self) -> Option<TokenCode> {
+        self.given
+    }
+
     /// Tells whether the command line gave a code, which no earlier refusal of a prompt speaks against.
     pub fn has_code(&self) -> bool {
         self.given.is_some()
@@ -136,7 +146,8 @@ impl Asker {
             return Err(needed("it was told not to ask"));
         }
         if plan.prompt == PromptChoice::None {
-            return Err(needed("`keyrole_prompt` or `KEYROLE_PROMPT` forbids to ask"));
+            return Err(needed("`keyrole_prompt` or `KEYROLE_PROMPT` forbids to ask")
+                .hint("set it to `auto`, or give the code with `--mfa-code`"));
         }
         match terminal::open() {
             Ok(terminal) => Ok((terminal.code(plan, mfa, rejected, used, world)?, Origin::Person)),
@@ -148,11 +159,13 @@ impl Asker {
 /// Quotes a profile's name for a command line in a hint, where it needs that.
 pub fn quoted(name: &str) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || "-_.@/+:=,".contains(c);
-    if !name.is_empty() && !name.starts_with('-') && name.chars().all(is_plain) {
+    let text = if !name.is_empty() && name.chars().all(is_plain) {
         name.to_owned()
     } else {
         format!("'{}'", name.replace('\'', r"'\''"))
-    }
+    };
+    // What looks like a flag is a name only after two dashes; quotes do not help.
+    if name.starts_with('-') { format!("-- {text}") } else { text }
 }
 
 #[cfg(test)]
@@ -183,5 +196,6 @@ mod tests {
         assert_eq!(quoted("prod"), "prod");
         assert_eq!(quoted("name with spaces"), "'name with spaces'");
         assert_eq!(quoted("it's"), r"'it'\''s'");
+        assert_eq!(quoted("--all"), "-- --all");
     }
 }

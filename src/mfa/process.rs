@@ -29,6 +29,7 @@ pub fn code(plan: &Plan, command: &str) -> Result<TokenCode> {
     let mut shell = shell(command);
     // Security: the program asks a person or a key; it has no business with the caller's own credentials.
     shell.env(CHAIN_VARIABLE, &plan.chain).env_remove("AWS_SECRET_ACCESS_KEY").env_remove("AWS_SESSION_TOKEN");
+    shell.env_remove("AWS_CONTAINER_AUTHORIZATION_TOKEN");
     match terminal::open() {
         Ok(terminal) => {
             let (stdin, stderr) = terminal.into_stdio();
@@ -66,7 +67,17 @@ pub fn code(plan: &Plan, command: &str) -> Result<TokenCode> {
             Err(_) => {}
         }
     };
-    let status = child.wait().map_err(|error| failed(format!("cannot be waited for: {error}")))?;
+    // It may close its output and go on.
+    let status = loop {
+        match child.try_wait().map_err(|error| failed(format!("cannot be waited for: {error}")))? {
+            Some(status) => break status,
+            None if Instant::now() >= deadline => {
+                kill(&mut child);
+                return Err(failed(format!("did not end within {} s", DEADLINE.as_secs())));
+            }
+            None => thread::sleep(LOOK_AGAIN.min(Duration::from_millis(5))),
+        }
+    };
     if !status.success() {
         return Err(failed(format!("failed ({status})")));
     }

@@ -1,7 +1,8 @@
 //! `keyrole_store = auto` on Linux: the kernel keyring, and the Secret Service where that one is blocked or full.
 
 use super::{SecretStore, StoreError};
-use std::fs::{self, File};
+use crate::lock;
+use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 use zeroize::Zeroizing;
@@ -57,7 +58,7 @@ impl<F: Fn() -> Option<PathBuf>> SecretStore for Auto<F> {
         }
         self.second.set(name, secret, ttl).map_err(|second| self.both(&first, &second))?;
         if let (StoreError::Full(_), Some(spilled)) = (&first, self.spilled()) {
-            File::create(&spilled).map_err(|error| {
+            lock::private_file().write(true).create(true).truncate(false).open(&spilled).map_err(|error| {
                 StoreError::Unavailable(format!("{first}; cannot write `{}`: {error}", spilled.display()))
             })?;
         }

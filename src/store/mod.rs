@@ -11,6 +11,7 @@ mod keyutils;
 #[cfg(any(windows, test))]
 mod split;
 
+use crate::cache::NAME_PREFIX;
 use crate::plan::StoreChoice;
 use crate::world::World;
 use std::fmt;
@@ -44,6 +45,16 @@ pub trait SecretStore {
     /// # Errors
     /// The store could not be asked.
     fn delete(&self, name: &str) -> Result<bool, StoreError>;
+
+    /// Tries whether an entry can be kept, with one of no meaning.
+    ///
+    /// # Errors
+    /// It cannot.
+    fn probe(&self) -> Result<(), StoreError> {
+        let name = format!("{NAME_PREFIX}probe");
+        self.set(&name, b"probe", Duration::from_secs(1))?;
+        self.delete(&name).map(|_| ())
+    }
 
     /// Lists the names of keyrole's entries.
     ///

@@ -23,6 +23,10 @@ impl SecretStore for Nowhere {
         Ok(false)
     }
 
+    fn probe(&self) -> Result<(), StoreError> {
+        Err(StoreError::Unavailable("`keyrole_store` or `KEYROLE_STORE` is `none`".to_owned()))
+    }
+
     fn names(&self) -> Result<Vec<String>, StoreError> {
         Ok(Vec::new())
     }

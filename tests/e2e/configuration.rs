@@ -272,8 +272,11 @@ fn an_endpoint_may_stand_in_a_services_section() {
 fn a_wrong_command_line_exits_2_in_the_same_form() {
     let home = Home::new();
     home.keyrole::<[&str; 0]>([]).output().fails(2, &["a command is missing", "keyrole --help"]);
-    home.keyrole(["get"]).output().fails(2, &["<PROFILE>", "keyrole: hint: the form is `keyrole get "]);
+    home.keyrole(["get"]).output().fails(2, &["<PROFILE>", "keyrole: hint: run `keyrole get --help`"]);
     home.keyrole(["get", "--nope", "prod"]).output().fails(2, &["`--nope`"]);
     home.keyrole(["gte", "prod"]).output().fails(2, &["unrecognized subcommand `gte`"]);
+    home.keyrole(["completions", "foo"]).output().fails(2, &["`foo`", "possible values: bash"]);
+    home.keyrole(["login", "--all", "x"]).output().fails(2, &["`--all`", "run `keyrole login --help`"]);
+    home.keyrole(["get", "--no-prompt", "--", "--all"]).output().fails(2, &["profile `--all` is not in"]);
     home.keyrole(["statu"]).output().fails(2, &["`statu`", "`status`"]);
 }

@@ -212,3 +212,22 @@ fn files_below(dir: &Path) -> Vec<std::path::PathBuf> {
     let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
     entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
 }
+
+#[test]
+fn a_state_directory_that_others_can_write_to_is_not_used() {
+    let home = Home::new();
+    let shared = home.path().join("shared");
+    let state = shared.join("keyrole");
+    std::fs::create_dir_all(&state).unwrap();
+    std::fs::set_permissions(&state, std::fs::Permissions::from_mode(0o777)).unwrap();
+    std::os::unix::fs::symlink(home.path().join("precious"), state.join("keyrole.log")).unwrap();
+    home.keyrole(["get", "prod"]).env("XDG_STATE_HOME", &shared).output().document();
+    assert!(!home.path().join("precious").exists() && !state.join("locks").exists());
+}
+
+#[test]
+fn a_failure_that_nobody_can_hear_keeps_its_exit_code() {
+    let home = Home::new();
+    let script = format!("{} get nope 2>/dev/full", crate::support::KEYROLE);
+    assert_eq!(home.run("sh", ["-c", &script]).output().code, 2);
+}

@@ -121,7 +121,7 @@ fn a_stopped_holder_is_named_and_does_not_hold_others_for_ever() {
     let pid = holder.pid().to_string();
     let waiter = home.keyrole(["get", "prod"]).env("KEYROLE_PROMPT_TIMEOUT", "3").on_terminal();
     waiter.expect("waiting for keyrole (pid ");
-    waiter.finish().fails(4, &["gave up waiting for keyrole (pid ", &pid, "asking for an MFA code since"]);
+    waiter.finish().fails(4, &["did not wait any longer for keyrole (pid ", &pid, "asking for an MFA code since"]);
     holder.signal("KILL");
     home.keyrole(["get", "prod", "--mfa-code", &home.code()]).output().document();
 }
@@ -299,4 +299,55 @@ fn a_stopped_prompt_is_shown_again_when_it_goes_on() {
     terminal.expect_times("MFA code for ", 2);
     terminal.send(&format!("{}\n", home.code()));
     terminal.finish().document();
+}
+
+#[test]
+fn who_must_not_be_asked_does_not_wait_for_the_prompt_of_another() {
+    let home = Home::with_mfa();
+    let prompt = home.keyrole(["get", "prod"]).on_terminal();
+    prompt.expect("MFA code for ");
+    let pid = prompt.pid().to_string();
+    let words = ["did not wait any longer for keyrole (pid ", &pid, "asking for an MFA code"];
+    home.keyrole(["get", "prod", "--no-prompt"]).output().fails(4, &words);
+    home.keyrole(["get", "prod"]).env("KEYROLE_PROMPT", "none").output().fails(4, &words);
+    prompt.send("\x03");
+    prompt.finish();
+}
+
+#[test]
+fn login_refuses_a_store_that_keeps_nothing_before_a_code_is_used() {
+    let home = Home::with_mfa();
+    for store in ["none", "secret-service"] {
+        let run = home.keyrole(["login", "prod", "--mfa-code", &home.code()]).env("KEYROLE_STORE", store);
+        run.output().fails(1, &["no session can be kept here"]);
+    }
+    assert_eq!(home.sts.calls().len(), 0);
+}
+
+#[test]
+fn a_code_that_never_reached_aws_is_not_a_used_one() {
+    let home = Home::with_mfa();
+    let code = home.code();
+    let dead =
+        home.default_config(&format!("mfa_serial = {}\n", home.serial)).replace(&home.sts.url(), "http://127.0.0.1:1");
+    let alive = home.default_config(&format!("mfa_serial = {}\n", home.serial));
+    home.write_config(&dead);
+    home.keyrole(["get", "prod", "--mfa-code", &code]).output().fails(1, &["cannot reach STS"]);
+    home.write_config(&alive);
+    home.keyrole(["get", "prod", "--mfa-code", &code]).output().document();
+}
+
+#[test]
+fn two_devices_on_one_terminal_are_asked_for_one_after_the_other() {
+    let home = Home::with_mfa();
+    home.add_config(&home.role("read", READER, "mfa_serial = arn:aws:iam::111122223333:mfa/second"));
+    let script = format!("{KEYROLE} get prod >/dev/null & {KEYROLE} get read >/dev/null & wait");
+    let terminal = home.run("sh", ["-c", &script]).on_terminal();
+    let shown = terminal.expect("MFA code for ");
+    // The other one waits for the terminal, and the first one's end lets it ask.
+    assert_eq!(shown.matches("MFA code for ").count(), 1);
+    terminal.send("\x04");
+    terminal.expect_times("MFA code for ", 2);
+    terminal.send("\x04");
+    terminal.finish();
 }

@@ -208,13 +208,13 @@ fn a_code_may_be_typed_with_spaces_as_authenticators_show_it() {
 fn every_way_to_forbid_the_prompt_exits_4_and_leaves_the_terminal_alone() {
     let home = Home::with_mfa();
     home.add_config(&home.role("quiet", READER, "keyrole_prompt = none"));
-    for run in [
-        home.keyrole(["get", "prod", "--no-prompt"]),
-        home.keyrole(["get", "prod"]).env("KEYROLE_PROMPT", "none"),
-        home.keyrole(["get", "quiet"]),
+    for (run, hint) in [
+        (home.keyrole(["get", "prod", "--no-prompt"]), "keyrole login "),
+        (home.keyrole(["get", "prod"]).env("KEYROLE_PROMPT", "none"), "set it to `auto`"),
+        (home.keyrole(["get", "quiet"]), "set it to `auto`"),
     ] {
         let (output, screen) = run.on_terminal().finish_with_screen();
-        output.fails(4, &["needs an MFA code, but ", "keyrole login "]);
+        output.fails(4, &["needs an MFA code, but ", hint]);
         assert_eq!(screen, "");
     }
     assert_eq!(home.sts.calls().len(), 0);
