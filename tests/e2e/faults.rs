@@ -163,7 +163,7 @@ fn a_holder_that_is_stopped_while_it_talks_to_aws_is_named_and_finishes_when_it_
     home.sts.release();
     let pid = holder.pid().to_string();
     let waiter = home.keyrole(["get", "prod"]).env("KEYROLE_CALL_TIMEOUT", "2").output();
-    waiter.fails(4, &["gave up waiting for keyrole (pid ", &pid, "talking to AWS since"]);
+    waiter.fails(4, &["did not wait any longer for keyrole (pid ", &pid, "talking to AWS since"]);
     holder.signal("CONT");
     let key = holder.finish().key();
     assert_eq!(home.keyrole(["get", "prod"]).output().key(), key);
