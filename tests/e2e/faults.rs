@@ -3,6 +3,7 @@
 use crate::clients::venv;
 use crate::support::sts::Fault;
 use crate::support::{Home, KEYROLE, Output, PATIENCE, Run};
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
 use std::process::Command;
@@ -53,6 +54,42 @@ fn kill_9_between_the_store_and_the_print_costs_nothing() {
     assert_eq!((std::fs::read_to_string(answer).unwrap().as_str(), home.sts.count("AssumeRole")), ("", 1));
     works(&home);
     assert_eq!(home.sts.count("AssumeRole"), 1, "what was stored and not printed is a hit");
+}
+
+#[test]
+fn kill_9_between_a_code_and_what_it_gave_asks_for_the_next_code_and_no_more() {
+    for (call, sessions_lost) in [(1, 1), (2, 0)] {
+        let home = Home::with_mfa();
+        let inject = format!("inject=add_key:signal=SIGKILL:when={call}");
+        let run = home.keyrole(["get", "prod", "--mfa-code", &home.code()]);
+        let output = run.under(["strace", "-f", "-qq", "-o", "trace", "-e", &inject]).on_terminal().finish();
+        assert_eq!((output.code, output.stdout.as_str()), (137, ""), "{output:?}");
+        let terminal = home.keyrole(["get", "prod"]).on_terminal();
+        if sessions_lost > 0 {
+            terminal.expect("MFA code for ");
+            terminal.send(&format!("{}\n", home.code()));
+        }
+        let (output, shown) = terminal.finish_with_screen();
+        output.document();
+        assert_eq!(shown.matches("MFA code for ").count(), sessions_lost, "{shown}");
+        assert_eq!(home.sts.attempts("GetSessionToken"), 1 + sessions_lost);
+        works(&home);
+    }
+}
+
+#[test]
+fn of_many_who_wait_for_a_caller_that_is_killed_one_calls_again() {
+    let home = Home::new();
+    home.sts.hold();
+    let holder = home.keyrole(["get", "prod"]).on_terminal();
+    assert!(home.sts.wait_for("AssumeRole", 1, PATIENCE));
+    let waiters: Vec<_> = (0..20).map(|_| home.keyrole(["get", "prod"]).spawn()).collect();
+    holder.signal("KILL");
+    assert!(home.sts.wait_for("AssumeRole", 2, PATIENCE));
+    home.sts.release();
+    let keys: BTreeSet<String> = waiters.into_iter().map(|waiter| Output::of(waiter).key()).collect();
+    assert_eq!((keys.len(), home.sts.attempts("AssumeRole")), (1, 2));
+    works(&home);
 }
 
 #[test]
