@@ -19,7 +19,8 @@ cli_v2() {
 
 # A program that shows that a package is there, and the package.
 missing_packages() {
-    for pair in cc:gcc dbus-run-session:dbus faketime:faketime gnome-keyring-daemon:gnome-keyring hyperfine:hyperfine \
+    for pair in cc:gcc dbus-run-session:dbus faketime:faketime gnome-keyring-daemon:gnome-keyring go:golang-go \
+        hyperfine:hyperfine node:nodejs \
         keyctl:keyutils musl-gcc:musl-tools oathtool:oathtool secret-tool:libsecret-tools \
         setpriv:util-linux strace:strace tinyproxy:tinyproxy tmux:tmux valgrind:valgrind; do
         command -v "${pair%%:*}" >/dev/null || echo "${pair#*:}"

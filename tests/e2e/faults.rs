@@ -6,7 +6,6 @@ use crate::support::{Home, KEYROLE, Output, PATIENCE, Run};
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
-use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -491,9 +490,22 @@ fn node_does_not_notice_a_refresh_ahead() {
         "require('child_process').exec({command:?}, (error, out, err) => {{\n\
          if (error || err) throw error || err; console.log(JSON.parse(out).AccessKeyId) }})"
     );
-    if Command::new("node").arg("--version").output().is_err() {
-        eprintln!("skipped: there is no node here");
-        return;
-    }
     was_served_meanwhile(&home, &home.run("node", ["-e", &script]), &key);
+}
+
+#[test]
+fn go_does_not_notice_a_refresh_ahead() {
+    let (home, command, key) = expiring();
+    let program = format!(
+        "package main\nimport (\"encoding/json\"; \"fmt\"; \"os/exec\")\nfunc main() {{\n\
+         out, err := exec.Command(\"sh\", \"-c\", {command:?}).Output()\nif err != nil {{ panic(err) }}\n\
+         var document struct {{ AccessKeyId string }}\n\
+         if err := json.Unmarshal(out, &document); err != nil {{ panic(err) }}\nfmt.Println(document.AccessKeyId)\n}}\n"
+    );
+    std::fs::write(home.path().join("main.go"), program).unwrap();
+    // Built first, as the compiler takes longer than STS is held.
+    let build = home.run("go", ["build", "-o", "ask", "main.go"]).env("GOCACHE", home.path().join("gocache"));
+    let built = build.env("GO111MODULE", "off").output();
+    assert_eq!(built.code, 0, "{built:?}");
+    was_served_meanwhile(&home, &home.run(home.path().join("ask"), [""; 0]), &key);
 }
