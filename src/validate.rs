@@ -162,11 +162,12 @@ pub fn access_key_id(text: &str) -> Check<()> {
     Err("the value is not an access key ID, which is 16 to 128 letters and digits without quotes or spaces".to_owned())
 }
 
-/// Checks what a server or another program gave as credentials: none of it empty, and all of it plain ASCII, as the
-/// document of `credential_process` and the headers of every request need it.
+/// Checks what a server or another program gave as credentials: none of it empty, and all of it plain ASCII without
+/// quotes and backslashes, as the document of `credential_process` and the headers of every request need it.
 pub fn credentials(access_key_id: &str, secret_access_key: &str, session_token: &str) -> Check<()> {
     self::access_key_id(access_key_id)?;
-    let is_plain = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+    let is_plain_byte = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
+    let is_plain = |text: &str| !text.is_empty() && text.bytes().all(is_plain_byte);
     if is_plain(secret_access_key) && is_plain(session_token) {
         return Ok(());
     }
@@ -386,6 +387,16 @@ mod tests {
             ["arn:aws:iam::111122223333:user/me", "arn:aws:iam::1:mfa/me", "short", "arn:aws:iam::111122223333:mfa/"]
         {
             assert!(mfa_serial(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn credentials_need_no_escaping_in_json() {
+        assert!(credentials("ASIAIOSFODNN7EXAMPLE", "a/b+c", "to/ken==").is_ok());
+        for odd in ["", "a\"b", "a\\b", "a b", "a\nb", "\u{9b}"] {
+            assert!(credentials("ASIAIOSFODNN7EXAMPLE", odd, "t").is_err(), "{odd:?}");
+            assert!(credentials("ASIAIOSFODNN7EXAMPLE", "s", odd).is_err(), "{odd:?}");
+            assert!(credentials(odd, "s", "t").is_err(), "{odd:?}");
         }
     }
 

@@ -25,7 +25,7 @@ pub fn run(arguments: &Get, world: &World) -> Result<()> {
         && let Some(session) = provider::cached(&plan, &*store)
         && matches!(session.freshness(world.now()), Freshness::Fresh | Freshness::Expiring)
     {
-        output::print(&output::document(&session, account(&plan))?)?;
+        output::print(&output::document(&session, account(&plan)))?;
         if session.freshness(world.now()) == Freshness::Expiring {
             ahead::start(&plan, world);
         }
@@ -34,7 +34,7 @@ pub fn run(arguments: &Get, world: &World) -> Result<()> {
     let refresh = if arguments.refresh { Refresh::Session } else { Refresh::No };
     let options = Options { refresh, asker: Asker::new(given, !arguments.no_prompt), is_typed: false };
     let session = Provider::new(world, &plan, &*store, options).session()?;
-    output::print(&output::document(&session, account(&plan))?)
+    output::print(&output::document(&session, account(&plan)))
 }
 
 /// Checks `--mfa-code` before anything is sent.
