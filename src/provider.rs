@@ -176,6 +176,8 @@ impl<'a> Provider<'a> {
                 return Ok(valid);
             }
         } else if let Err(error) = self.flight.enter(&fingerprint.name(), self.world, began) {
+            // The refusal of a prompt that this process waited for is handed on to those who wait for this process.
+            self.has_asked |= matches!(error.kind(), Kind::Cancelled | Kind::WrongCode);
             self.note("not_waited", None, Some(error.message()));
             return Err(error);
         }

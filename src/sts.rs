@@ -222,18 +222,23 @@ fn not_sts(what: &str) -> Error {
         .hint("a proxy or a captive portal may have answered; check `HTTPS_PROXY`, `endpoint_url` and the network")
 }
 
+/// The codes with which AWS speaks of trouble of its own, and refuses nothing.
+const TROUBLE: &[&str] = &[
+    "IDPCommunicationError",
+    "InternalError",
+    "InternalFailure",
+    "RequestLimitExceeded",
+    "RequestTimeout",
+    "ServiceUnavailable",
+    "Throttling",
+    "ThrottlingException",
+];
+
 /// Says what AWS said, in its own words, and what to do about it.
 fn refused(what: &str, code: &str, message: &str) -> Error {
     let said = if message.is_empty() { code.to_owned() } else { format!("{code}: {message}") };
     let kind = match code {
-        "Throttling"
-        | "ThrottlingException"
-        | "RequestLimitExceeded"
-        | "ServiceUnavailable"
-        | "InternalFailure"
-        | "InternalError"
-        | "RequestTimeout"
-        | "IDPCommunicationError" => Kind::Unreachable,
+        _ if TROUBLE.contains(&code) => Kind::Unreachable,
         _ if message.contains("invalid MFA one time pass code") => Kind::WrongCode,
         "ExpiredToken" | "ExpiredTokenException" | "InvalidClientTokenId" | "UnrecognizedClientException" => {
             Kind::CallerRejected
@@ -280,14 +285,7 @@ fn hint(code: &str, message: &str) -> Option<&'static str> {
              `mfa_serial` and `external_id` must be there if the trust policy asks for them"
         }
         "RegionDisabledException" => "STS is switched off in this region; set `region` to one that is enabled",
-        "Throttling"
-        | "ThrottlingException"
-        | "RequestLimitExceeded"
-        | "ServiceUnavailable"
-        | "InternalFailure"
-        | "InternalError"
-        | "RequestTimeout"
-        | "IDPCommunicationError" => "wait a little, then retry",
+        _ if TROUBLE.contains(&code) => "wait a little, then retry",
         "PackedPolicyTooLarge" | "PackedPolicyTooLargeException" => "shorten `policy`, `policy_arns` or `session_tags`",
         _ => return None,
     })

@@ -24,10 +24,22 @@ pub fn start(plan: &Plan, world: &World) {
     if flight::has_just_failed(world, &Fingerprint::of(plan, plan.steps.len()).name()) {
         return;
     }
+    spawn(&plan.profile, |child| {
+        // When a terminal's first process ends, the kernel hangs up on everything in its foreground.
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(child, 0);
+        #[cfg(not(unix))]
+        let _ = child;
+    });
+}
+
+/// Starts this program again. The answer is printed by then: if there can be no child, the session is renewed when it
+/// is stale.
+fn spawn(profile: &str, prepare: impl Fn(&mut Command)) {
     let Ok(program) = std::env::current_exe() else { return };
     let mut child = Command::new(program);
-    child.args([COMMAND, &plan.profile]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    // The answer is printed. If there can be no child, the session is renewed when it is stale.
+    child.args([COMMAND, profile]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    prepare(&mut child);
     let _ = child.spawn();
 }
 
@@ -39,8 +51,11 @@ pub fn run(profile: &str, world: &World) -> Result<()> {
     #[cfg(unix)]
     {
         sys::close_inherited();
-        // It fails only if this process leads a session already.
-        let _ = rustix::process::setsid();
+        // The leader of a process group cannot begin a session, but its child can.
+        if rustix::process::setsid().is_err() {
+            spawn(profile, |_| {});
+            return Ok(());
+        }
     }
     let files = AwsFiles::read(world)?;
     let plan = profile::plan(&files.sections()?, profile, world)?;

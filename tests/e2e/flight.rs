@@ -43,7 +43,7 @@ fn a_cancelled_prompt_fails_everyone_who_waits_for_it_with_the_same_error() {
     let prompt = home.keyrole(["get", "prod"]).on_terminal();
     prompt.expect("MFA code for ");
     let waiters: Vec<_> =
-        ["prod", "read", "prod"].iter().map(|name| home.keyrole(["get", name]).on_terminal()).collect();
+        ["prod", "read", "prod", "read"].iter().map(|name| home.keyrole(["get", name]).on_terminal()).collect();
     wait_until_waiting(&waiters);
     prompt.send("\x04");
     let refusal = prompt.finish();

@@ -2,6 +2,7 @@
 
 pub mod sts;
 
+use pty_process::blocking::Command as PtyCommand;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
 use std::ffi::{OsStr, OsString};
@@ -226,30 +227,23 @@ impl Run {
 
     /// Starts it on a terminal of its own, while stdout and stderr are captured, as SDKs do it.
     pub fn on_terminal(&self) -> Terminal {
-        let (pty, pts) = pty_process::blocking::open().expect("a pty");
-        let child = pty_process::blocking::Command::new(&self.program)
-            .args(&self.arguments)
-            .env_clear()
-            .envs(self.env.iter().map(|(name, value)| (name, value)))
-            .current_dir(&self.dir)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn_borrowed(&pts)
-            .expect("the program runs on the pty");
-        Terminal::over(pty, pts, child)
+        let captured = |command: PtyCommand| command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        self.start_on_terminal(captured)
     }
 
     /// Starts it on a terminal of its own with all three streams on it, as a person does it.
     pub fn in_terminal(&self) -> Terminal {
+        self.start_on_terminal(|command| command)
+    }
+
+    fn start_on_terminal(&self, streams: impl Fn(PtyCommand) -> PtyCommand) -> Terminal {
         let (pty, pts) = pty_process::blocking::open().expect("a pty");
-        let child = pty_process::blocking::Command::new(&self.program)
+        let command = PtyCommand::new(&self.program)
             .args(&self.arguments)
             .env_clear()
             .envs(self.env.iter().map(|(name, value)| (name, value)))
-            .current_dir(&self.dir)
-            .spawn_borrowed(&pts)
-            .expect("the program runs on the pty");
+            .current_dir(&self.dir);
+        let child = streams(command).spawn_borrowed(&pts).expect("the program runs on the pty");
         Terminal::over(pty, pts, child)
     }
 }
