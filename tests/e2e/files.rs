@@ -1,7 +1,7 @@
 //! Files that are missing, unreadable or full: the AWS files are needed, the state directory is not.
 
 use crate::support::sts::READER;
-use crate::support::{Home, KEYROLE, Output, Run};
+use crate::support::{Home, KEYROLE, Output, Run, copy_program};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -16,7 +16,7 @@ fn as_user(home: &Home, uid: u32) -> Run {
     }
     // The build directory may be closed to others.
     let copy = home.path().join("keyrole");
-    std::fs::copy(KEYROLE, &copy).unwrap();
+    copy_program(KEYROLE, &copy);
     std::fs::set_permissions(home.path(), PermissionsExt::from_mode(0o755)).unwrap();
     let (uid, gid) = (format!("--reuid={uid}"), format!("--regid={uid}"));
     home.run(copy, ["get", "prod"]).under(["setpriv", &uid, &gid, "--clear-groups"])

@@ -1,7 +1,7 @@
 //! The MFA code is asked for on the terminal itself, while stdout and stderr are captured.
 
 use crate::support::sts::{ADMIN, DEPLOY, MfaDevice, READER, User};
-use crate::support::{Home, KEYROLE, Terminal};
+use crate::support::{Home, KEYROLE, Terminal, copy_program};
 use std::time::{Duration, Instant};
 
 /// Starts `get prod` on a terminal and waits for the question.
@@ -242,7 +242,7 @@ fn the_prompt_names_the_program_behind_its_shell() {
     let home = Home::with_mfa();
     // A shell by another name has that name, as the system knows it.
     let program = home.path().join("terraform");
-    std::fs::copy("/bin/bash", &program).unwrap();
+    copy_program("/bin/bash", &program);
     for line in [format!("{KEYROLE} get prod; exit $?"), format!("sh -c '{KEYROLE} get prod; exit $?'; exit $?")] {
         let terminal = home.run(&program, ["-c", &line]).on_terminal();
         let shown = terminal.expect("MFA code for ");

@@ -5,7 +5,7 @@
 //! root's keyrings are shared by everything on the machine and have another quota.
 
 use crate::support::sts::{ADMIN, READER};
-use crate::support::{Home, KEYROLE, Output, Run};
+use crate::support::{Home, KEYROLE, Output, Run, copy_program};
 use serde_json::Value;
 use std::collections::hash_map::RandomState;
 use std::fs::{self, Permissions};
@@ -42,7 +42,7 @@ impl<'a> Person<'a> {
     fn new(home: &'a Home) -> Self {
         let person = Self::stranger(home);
         let binary = home.path().join("keyrole");
-        fs::copy(KEYROLE, &binary).expect("the binary can be copied");
+        copy_program(KEYROLE, &binary);
         for path in ["", ".aws", ".aws/config", ".aws/credentials", "keyrole"] {
             let path = home.path().join(path);
             chown(&path, Some(person.uid), Some(person.uid)).expect("these tests run as root");
@@ -362,7 +362,7 @@ fn is_logged(home: &Home, event: &str, words: &str) {
 fn root_finds_its_session_from_any_kind_of_login() {
     let home = Home::new();
     let root = Person { home: &home, uid: 0 };
-    fs::copy(KEYROLE, home.path().join("keyrole")).unwrap();
+    copy_program(KEYROLE, &home.path().join("keyrole"));
     let first = root.keyrole(Login::SessionKeyring, ["get", "prod"]).output().key();
     for login in [Login::Bare, Login::SessionKeyring] {
         assert_eq!(root.keyrole(login, ["get", "prod"]).output().key(), first, "{login:?}");

@@ -170,6 +170,13 @@ impl Home {
     }
 }
 
+/// Copies a program. Another process does it, as one that this process forks meanwhile would hold the copy open for
+/// writing, and what is open for writing cannot be run.
+pub fn copy_program(from: impl AsRef<OsStr>, to: &Path) {
+    let status = Command::new("cp").arg(from).arg(to).status().expect("cp runs");
+    assert!(status.success(), "cp to {}", to.display());
+}
+
 /// A number that no other test, and no earlier run, has used.
 fn unique() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
