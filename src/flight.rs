@@ -30,9 +30,8 @@ pub struct Flight {
 impl Flight {
     /// Makes a run's empty row of locks.
     pub fn new(world: &World, patience: Patience, waits_for_people: bool, program: Option<Program>) -> Self {
-        let places = [world.state_dir(), world.runtime_dir()];
         Self {
-            places: places.iter().flatten().map(|dir| Locks::new(dir)).collect(),
+            places: places(world).collect(),
             patience,
             waits_for_people,
             program,
@@ -94,12 +93,7 @@ impl Flight {
                     return false;
                 }
                 if asking.replace(is_asking) != Some(is_asking) {
-                    tell_all(&mut self.held, |note| {
-                        if let Some(own) = &mut note.holder {
-                            own.is_asking = is_asking;
-                            own.since = world.now();
-                        }
-                    });
+                    mark(&mut self.held, is_asking, world);
                 }
                 let limit = if is_asking { patience.prompt } else { patience.call };
                 waited < Duration::from_secs(limit.unsigned_abs()) && deadline.is_none_or(|at| Instant::now() < at)
@@ -153,17 +147,22 @@ impl Flight {
 
     /// Tells everyone who waits for any of the locks that a person is being asked, or no longer.
     pub fn is_asking(&mut self, is_asking: bool, world: &World) {
-        tell_all(&mut self.held, |note| {
+        mark(&mut self.held, is_asking, world);
+    }
+}
+
+/// Gives the places for locks in the order in which they are tried.
+fn places(world: &World) -> impl Iterator<Item = Locks> {
+    [world.state_dir(), world.runtime_dir()].into_iter().flatten().map(|dir| Locks::new(&dir))
+}
+
+fn mark(locks: &mut [Option<Lock>], is_asking: bool, world: &World) {
+    for lock in locks.iter_mut().flatten() {
+        tell(lock, |note| {
             if let Some(own) = &mut note.holder {
                 (own.is_asking, own.since) = (is_asking, world.now());
             }
         });
-    }
-}
-
-fn tell_all(locks: &mut [Option<Lock>], change: impl Fn(&mut Note)) {
-    for lock in locks.iter_mut().flatten() {
-        tell(lock, &change);
     }
 }
 
@@ -177,14 +176,12 @@ fn tell(lock: &mut Lock, change: impl FnOnce(&mut Note)) {
 
 /// Gives, without taking the lock, the last renewal of this thing if it failed.
 pub fn renewal(world: &World, name: &str) -> Option<Renewal> {
-    let places = [world.state_dir(), world.runtime_dir()];
-    places.iter().flatten().find_map(|dir| Locks::new(dir).note(name).renewal)
+    places(world).find_map(|place| place.note(name).renewal)
 }
 
 /// Tells, without taking the lock, whether renewing this thing has failed less than a minute ago.
 pub fn has_just_failed(world: &World, name: &str) -> bool {
-    let places = [world.state_dir(), world.runtime_dir()];
-    places.iter().flatten().any(|dir| Locks::new(dir).note(name).has_just_failed(world.now()))
+    places(world).any(|place| place.note(name).has_just_failed(world.now()))
 }
 
 /// Says on the terminal whom we wait for. Where that one is asking on the same terminal, its prompt says enough.

@@ -75,7 +75,7 @@ pub fn code(plan: &Plan, command: &str) -> Result<TokenCode> {
                 kill(&mut child);
                 return Err(failed(format!("did not end within {} s", DEADLINE.as_secs())));
             }
-            None => thread::sleep(LOOK_AGAIN.min(Duration::from_millis(5))),
+            None => thread::sleep(Duration::from_millis(5)),
         }
     };
     if !status.success() {
