@@ -15,11 +15,12 @@ mod sts;
 use sts::{ACCESS_KEY_ID, ACCOUNT, ADMIN, MFA_SERIAL, Role, SECRET_ACCESS_KEY, Sts};
 
 const USAGE: &str = "\
-usage: sts-stand-in [--port N] [--tls] [--home DIR [--keyrole PATH] [--mfa]] [--exit-with-parent]
+usage: sts-stand-in [--port N] [--tls] [--token-bytes N] [--home DIR [--keyrole PATH] [--mfa]] [--exit-with-parent]
        sts-stand-in --code
 
   --port N             listen on this port of 127.0.0.1 (default: a free one)
   --tls                serve https on localhost, under a new CA
+  --token-bytes N      make session tokens at least so long
   --home DIR           write DIR/.aws/config, DIR/.aws/credentials, DIR/ca.pem (with --tls), DIR/endpoint
   --keyrole PATH       the program that DIR/.aws/config names (default: keyrole)
   --mfa                give `base` an MFA serial, and let the Admin role require MFA
@@ -31,6 +32,7 @@ usage: sts-stand-in [--port N] [--tls] [--home DIR [--keyrole PATH] [--mfa]] [--
 struct Options {
     port: u16,
     tls: bool,
+    token_bytes: usize,
     home: Option<PathBuf>,
     keyrole: Option<String>,
     mfa: bool,
@@ -75,6 +77,10 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Options>,
                 let text = value()?;
                 options.port = text.parse().map_err(|_| format!("`{text}` is not a port"))?;
             }
+            "--token-bytes" => {
+                let text = value()?;
+                options.token_bytes = text.parse().map_err(|_| format!("`{text}` is not a number of bytes"))?;
+            }
             "--home" => options.home = Some(value()?.into()),
             "--keyrole" => options.keyrole = Some(value()?),
             "--tls" => options.tls = true,
@@ -90,6 +96,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Options>,
 
 fn run(options: &Options) -> io::Result<()> {
     let sts = Sts::start_on(options.port, options.tls)?;
+    sts.set_token_padding(options.token_bytes);
     if options.code {
         return writeln!(io::stdout(), "{}", sts.token_code(MFA_SERIAL));
     }

@@ -1,6 +1,8 @@
 //! Owns the command line. Help, the man page and completions are made from these types.
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
+use std::time::Duration;
 
 /// The `credential_process` for AWS roles: one MFA prompt, cached sessions in the OS keyring
 #[derive(Debug, Parser)]
@@ -21,12 +23,16 @@ In ~/.aws/config:
 Exit codes: 0 success, 1 failed, 2 usage or configuration, 3 nothing cached (status),
 4 a person is needed and cannot be asked, 5 AWS refused.";
 
+const NEEDED: &str = "\
+A person is needed when neither the role's session nor the MFA session is valid any more,
+unless the profile needs no MFA code or has an `mfa_process`.";
+
 /// The exit codes and what they mean.
 pub const EXIT_CODES: &[(u8, &str)] = &[
     (0, "success"),
     (1, "failed"),
     (2, "usage or configuration error"),
-    (3, "status: nothing valid is cached"),
+    (3, "status: nothing valid is cached; with --exit-code, a person is needed sooner than --min"),
     (4, "a person is needed (MFA) and cannot be asked, or did not answer in time"),
     (5, "AWS refused"),
 ];
@@ -43,6 +49,18 @@ pub enum Command {
     Logout(Which),
     /// Show what is cached
     Status(Status),
+    /// Run a command with a profile's credentials in its environment
+    Exec(Exec),
+    /// Print a profile's credentials as settings of environment variables
+    Env(Env),
+    /// Find what is wrong and say how to mend it
+    Doctor(Doctor),
+    /// Say what an AWS credential error means and what to do about it
+    Explain(Explain),
+    /// Write a profile's lines into ~/.aws/config, asking for what is not given
+    Setup(Setup),
+    /// Show what has happened
+    Log(Log),
     /// Print the completions for a shell
     Completions {
         /// The shell
@@ -95,6 +113,7 @@ pub struct Which {
 
 /// `keyrole status`
 #[derive(Debug, Args)]
+#[command(after_help = NEEDED)]
 pub struct Status {
     /// The profiles in ~/.aws/config; without any, those that have something cached
     #[arg(value_name = "PROFILE")]
@@ -102,4 +121,127 @@ pub struct Status {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+    /// Print nothing on stdout, and exit with 3 if a person is needed sooner than `--min` from now
+    #[arg(long, conflicts_with = "json")]
+    pub exit_code: bool,
+    /// How long nobody should be needed: 30m, 2h; without `--exit-code`, says which profiles are below that
+    #[arg(long, value_name = "SPAN", value_parser = humantime::parse_duration)]
+    pub min: Option<Duration>,
+    /// Show it again every two seconds, until Ctrl-C
+    #[arg(long, conflicts_with_all = ["json", "exit_code"])]
+    pub watch: bool,
+}
+
+/// `keyrole log`
+#[derive(Debug, Args)]
+pub struct Log {
+    /// Only what is about this profile
+    #[arg(long)]
+    pub profile: Option<String>,
+    /// Only the last 15m, 1h, 2d
+    #[arg(long, value_name = "SPAN", value_parser = humantime::parse_duration)]
+    pub since: Option<Duration>,
+    /// Print the lines as they are, one JSON object each
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `keyrole exec`
+#[derive(Debug, Args)]
+pub struct Exec {
+    /// The profile in ~/.aws/config
+    pub profile: String,
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub command: Vec<OsString>,
+}
+
+/// `keyrole env`
+#[derive(Debug, Args)]
+pub struct Env {
+    /// The profile in ~/.aws/config
+    pub profile: String,
+    /// For which reader
+    #[arg(long, value_enum, default_value_t = Format::Sh)]
+    pub format: Format,
+}
+
+/// How `keyrole env` writes variables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For `eval` in sh, bash, zsh
+    Sh,
+    /// For `source` in fish
+    Fish,
+    /// For `Invoke-Expression` in PowerShell
+    Powershell,
+    /// NAME=value, for docker's --env-file and its like
+    Dotenv,
+    /// One JSON object
+    Json,
+}
+
+/// `keyrole doctor`
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// The profiles in ~/.aws/config; without any, those that keyrole serves
+    #[arg(value_name = "PROFILE")]
+    pub profiles: Vec<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Send nothing
+    #[arg(long)]
+    pub offline: bool,
+    /// Assume the role as well, which may ask for an MFA code
+    #[arg(long, conflicts_with = "offline")]
+    pub assume: bool,
+}
+
+/// `keyrole explain`
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// An error's code or pasted text, in quotes; `-` reads it from standard input
+    #[arg(value_name = "TEXT", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub text: Vec<OsString>,
+}
+
+/// `keyrole setup`
+#[derive(Debug, Args)]
+pub struct Setup {
+    /// The profile to write; one that has a role is converted
+    pub profile: Option<String>,
+    /// The role to assume
+    #[arg(long, value_name = "ARN")]
+    pub role_arn: Option<String>,
+    /// The profile whose credentials may assume the role
+    #[arg(long, value_name = "NAME")]
+    pub source_profile: Option<String>,
+    /// The MFA device; written to the source profile, so that all its roles share it
+    #[arg(long, value_name = "SERIAL")]
+    pub mfa_serial: Option<String>,
+    /// Write no MFA device
+    #[arg(long, conflicts_with = "mfa_serial")]
+    pub no_mfa: bool,
+    /// The profile's region
+    #[arg(long)]
+    pub region: Option<String>,
+    /// The external ID that the role's trust policy asks for
+    #[arg(long, value_name = "ID")]
+    pub external_id: Option<String>,
+    /// How long a session lasts: 900 to 43200
+    #[arg(long, value_name = "SECONDS")]
+    pub duration_seconds: Option<String>,
+    /// Print what would change as a diff, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Ask nothing: take what would be offered, and write it
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Do not ask AWS first whether the source's credentials work
+    #[arg(long)]
+    pub no_verify: bool,
+    /// Put back what the config file was before setup wrote it
+    #[arg(long, exclusive = true)]
+    pub undo: bool,
 }

@@ -184,6 +184,20 @@ pub fn has_just_failed(world: &World, name: &str) -> bool {
     places(world).any(|place| place.note(name).has_just_failed(world.now()))
 }
 
+/// A process that holds a lock now.
+pub struct Held {
+    /// The process.
+    pub pid: u32,
+    /// Who it is and what it does.
+    pub what: String,
+}
+
+/// Lists who holds a lock now.
+pub fn held(world: &World) -> Vec<Held> {
+    let holders = places(world).flat_map(|place| place.holders());
+    holders.map(|holder| Held { pid: holder.pid, what: describe(&holder) }).collect()
+}
+
 /// Says on the terminal whom we wait for. Where that one is asking on the same terminal, its prompt says enough.
 fn say(holder: Option<&Holder>) {
     let Some(holder) = holder else { return };
@@ -202,14 +216,19 @@ fn describe(holder: &Holder) -> String {
     format!("{program}, {does} since {}", timestamp(holder.since))
 }
 
+/// Gives the command that ends a process.
+pub fn kill(pid: u32) -> String {
+    if cfg!(windows) { format!("taskkill /F /PID {pid}") } else { format!("kill {pid}") }
+}
+
 fn too_long(holder: Option<&Holder>) -> Error {
     let whom = holder.map_or_else(|| "another keyrole".to_owned(), describe);
     let error = Error::new(Kind::PersonNeeded, format!("did not wait any longer for {whom}"));
     match holder {
         Some(holder) if holder.is_asking => {
-            error.hint(format!("answer its prompt or end it (`kill {}`), then retry", holder.pid))
+            error.hint(format!("answer its prompt or end it (`{}`), then retry", kill(holder.pid)))
         }
-        Some(holder) => error.hint(format!("end it if it hangs (`kill {}`), then retry", holder.pid)),
+        Some(holder) => error.hint(format!("end it if it hangs (`{}`), then retry", kill(holder.pid))),
         None => error.hint("retry"),
     }
 }

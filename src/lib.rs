@@ -9,43 +9,44 @@
 //!  stale    → as a miss; if that fails and the session is still valid, print it anyway
 //!  miss     → lock → look again → source credentials → MFA session → AssumeRole → store → print
 //! ```
+//! Whatever comes of it is logged ([`log`]): a hit after its document has gone out, in one line and one `write`.
+//!
 //! [`config`] reads the AWS files, [`profile`] turns them into a [`plan::Plan`], [`provider`] carries it out:
 //! [`cache`] over [`store`], [`flight`] over [`lock`], [`mfa`], [`source`] and [`sts`] over [`network`]. Dependencies
-//! point that way only. `plan`, `profile`, `validate` and `credentials` decide everything and touch nothing; the time
+//! point that way only. [`commands::setup`] writes the config file: [`interview`] asks, [`config_edit`] makes the new text of
+//! the old one, [`config_file`] puts it in place. `plan`, `profile`, `validate` and `credentials` decide everything and touch nothing; the time
 //! and the environment are handed to them ([`world`]).
 //!
 //! # The three channels
 //! For `get`, stdout carries the document or nothing ([`output`]), stderr one error and its hint ([`error`]), as SDKs
-//! show it for their own, and everything said to a person goes to the terminal device ([`mfa`]). The other commands are
+//! show it for their own, and everything said to a person goes to the terminal device ([`terminal`]). The other commands are
 //! typed by people and answer on stdout and stderr.
 //!
 //! # What is defended against
 //! Other users of the machine, other programs' logs and crash dumps, a stolen disk: secrets live in the keyring and
-//! in wiped memory, in no file, argument, environment or message. A program that runs as the same user can ask the
-//! keyring just as keyrole does; so can root. Neither is defended against.
+//! in wiped memory, in no argument, environment or message, and in no file that is not sealed. A program that runs as
+//! the same user can ask the keyring just as keyrole does; so can root. Neither is defended against.
 
 #![cfg_attr(not(test), warn(clippy::disallowed_macros, clippy::disallowed_methods))]
 
-pub mod cache;
-pub mod caller;
 pub mod cli;
 pub mod commands;
-pub mod config;
-pub mod credentials;
-pub mod error;
+pub mod config_edit;
+pub mod config_file;
+pub mod doctor;
+pub mod explanations;
 pub mod flight;
-pub mod lock;
-pub mod log;
+pub mod interview;
 pub mod mfa;
 pub mod network;
-pub mod output;
-pub mod plan;
-pub mod profile;
+pub mod notify;
+pub mod process_line;
 pub mod provider;
-pub mod secret;
 pub mod source;
-pub mod store;
 pub mod sts;
 mod sys;
-pub mod validate;
-pub mod world;
+pub mod terminal;
+
+pub use keyrole_core::{
+    cache, caller, config, credentials, error, lock, log, output, plan, profile, secret, store, validate, world,
+};

@@ -3,7 +3,7 @@
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use keyrole::cli::{Cli, Command, Get};
-use keyrole::commands::{ahead, get, login, logout, pages, status};
+use keyrole::commands::{ahead, doctor, env, exec, explain, get, log, login, logout, pages, setup, status};
 use keyrole::error::{Error, Result};
 use keyrole::output;
 use keyrole::world::World;
@@ -42,13 +42,13 @@ fn main() -> ExitCode {
 
 /// Ends as the signal that caused the failure would have ended the process, so that a shell sees it.
 fn end_by_signal(error: &Error) {
+    let Some(signal) = error.signal() else { return };
+    // If this fails, the exit code says enough.
     #[cfg(unix)]
-    if let Some(signal) = error.signal() {
-        // If this fails, the exit code says enough.
-        let _ = signal_hook::low_level::emulate_default_handler(signal);
-    }
-    #[cfg(not(unix))]
-    let _ = error;
+    let _ = signal_hook::low_level::emulate_default_handler(signal);
+    // `STATUS_CONTROL_C_EXIT`, which is more than an `ExitCode` holds. On Windows there is no other signal.
+    #[cfg(windows)]
+    std::process::exit(signal.min(0xC000_013A_u32.cast_signed()));
 }
 
 fn run(world: &World) -> Result<()> {
@@ -67,11 +67,18 @@ fn run(world: &World) -> Result<()> {
         Ok(cli) => cli.command,
         Err(error) => return usage_error(&error, &arguments),
     };
+    let called = arguments.first().map(OsString::as_os_str);
     match command {
         Command::Get(arguments) => get::run(&arguments, world),
         Command::Login(arguments) => login::run(&arguments, world),
         Command::Logout(arguments) => logout::run(&arguments, world),
         Command::Status(arguments) => status::run(&arguments, world),
+        Command::Exec(arguments) => exec::run(&arguments, world),
+        Command::Env(arguments) => env::run(&arguments, world),
+        Command::Doctor(options) => doctor::run(&options, called, world),
+        Command::Explain(arguments) => explain::run(&arguments),
+        Command::Setup(options) => setup::run(&options, called, world),
+        Command::Log(arguments) => log::run(&arguments, world),
         Command::Completions { shell } => pages::completions(shell),
         Command::Man => pages::man(),
     }

@@ -1,21 +1,28 @@
 //! Owns how AWS is reached: the async runtime, the TLS roots, proxies and deadlines. A hit never comes here.
 
 use crate::error::{Error, Kind, Result};
-use crate::plan::{CaBundle, Endpoint};
+use crate::plan::{CaBundle, Endpoint, Settings};
 use crate::world::World;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region};
+use aws_smithy_async::rt::sleep::TokioSleep;
+use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
-use aws_smithy_http_client::{Builder, Connector};
-use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector, http_client_fn,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_types::byte_stream::ByteStream;
 use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use std::cell::Cell;
 use std::mem::ManuallyDrop;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// Longer than a connection to the other side of the world takes, short enough to try again.
@@ -26,7 +33,7 @@ const READ_TIMEOUT: Duration = Duration::from_secs(7);
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long all calls together may take while a session that is still valid could be printed instead; the caller
 /// then waits at most 10 s.
-const BUDGET_WITH_FALLBACK: Duration = Duration::from_secs(8);
+pub const BUDGET_WITH_FALLBACK: Duration = Duration::from_secs(8);
 /// What is left for a call when the budget is used up: enough to fail properly.
 const LEAST_TIMEOUT: Duration = Duration::from_millis(500);
 /// The SDK's standard mode: three attempts, exponential backoff with jitter, for throttling, 5xx and lost connections.
@@ -38,21 +45,25 @@ pub const SOURCE_TIMEOUT: Duration = Duration::from_secs(60);
 pub struct Network {
     /// Runs the SDK. It is never dropped, as that would wait for threads that may still ask a dead name server; they end
     /// with the process.
-    runtime: ManuallyDrop<tokio::runtime::Runtime>,
+    runtime: ManuallyDrop<Arc<tokio::runtime::Runtime>>,
     /// Where STS is.
     pub endpoint: Endpoint,
+    /// How it is reached.
+    pub settings: Settings,
     http: SharedHttpClient,
+    /// All calls to STS go through it, and so over the same connection.
+    connector: SharedHttpConnector,
     /// When everything has to be over, if that matters.
     deadline: Cell<Option<Instant>>,
 }
 
 impl Network {
-    /// Prepares the network; nothing is sent. `has_fallback` limits the time of all calls together.
+    /// Prepares the network; nothing is sent. `limit` is for the time of all calls together.
     ///
     /// # Errors
     /// `ca_bundle` cannot be read or holds no certificate.
-    pub fn new(endpoint: &Endpoint, has_fallback: bool) -> Result<Self> {
-        let roots = match &endpoint.ca_bundle {
+    pub fn new(endpoint: &Endpoint, settings: &Settings, limit: Option<Duration>) -> Result<Self> {
+        let roots = match &settings.ca_bundle {
             Some(bundle) => TrustStore::empty().with_pem_certificate(read_bundle(bundle)?),
             None => TrustStore::empty().with_native_roots(true),
         };
@@ -60,22 +71,29 @@ impl Network {
             .with_trust_store(roots)
             .build()
             .map_err(|error| Error::failed(format!("cannot prepare TLS: {error}")))?;
-        let http = Builder::new().build_with_connector_fn(move |settings, components| {
-            let mut connector = Connector::builder();
-            connector.set_connector_settings(settings.cloned());
-            connector.set_sleep_impl(components.and_then(|components| components.sleep_impl()));
-            connector
-                .proxy_config(ProxyConfig::from_env())
-                .tls_provider(Provider::Rustls(CryptoMode::Ring))
-                .tls_context(tls.clone())
-                .build()
+        let usual =
+            HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(READ_TIMEOUT).build();
+        let connector = connector(&usual, &tls);
+        let to_sts = connector.clone();
+        let http = http_client_fn(move |settings, _| {
+            // The metadata services of AWS are near, or not there; the SDK waits for them less long.
+            let is_usual = settings.connect_timeout() == usual.connect_timeout()
+                && settings.read_timeout() == usual.read_timeout();
+            if is_usual { to_sts.clone() } else { self::connector(settings, &tls) }
         });
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|error| Error::failed(format!("cannot start the async runtime: {error}")))?;
-        let deadline = Cell::new(has_fallback.then(|| Instant::now() + BUDGET_WITH_FALLBACK));
-        Ok(Self { runtime: ManuallyDrop::new(runtime), endpoint: endpoint.clone(), http, deadline })
+        let deadline = Cell::new(limit.map(|limit| Instant::now() + limit));
+        Ok(Self {
+            runtime: ManuallyDrop::new(Arc::new(runtime)),
+            endpoint: endpoint.clone(),
+            settings: settings.clone(),
+            http,
+            connector,
+            deadline,
+        })
     }
 
     /// Gives the time when everything has to be over, if that matters.
@@ -98,6 +116,36 @@ impl Network {
     pub fn block_on<'f, T>(&self, future: impl Future<Output = T> + 'f) -> T {
         let future: Pin<Box<dyn Future<Output = T> + 'f>> = Box::pin(future);
         self.runtime.block_on(future)
+    }
+
+    /// Sends a GET that carries no credentials.
+    ///
+    /// # Errors
+    /// `Unreachable` if there is no answer in time.
+    pub fn get(&self, url: &str) -> Result<HttpResponse> {
+        let request = http_request(url).ok_or_else(|| Error::usage(format!("`{url}` is not a URL")))?;
+        let limit = self.at_most(READ_TIMEOUT);
+        match self.block_on(async { tokio::time::timeout(limit, self.connector.call(request)).await }) {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(unreachable(&format!("`{url}`"), &error)),
+            Err(late) => Err(unreachable(&format!("`{url}`"), &late)),
+        }
+    }
+
+    /// Makes the connection in a thread of its own while this one waits for a person, so that the calls that follow
+    /// find it. Whatever goes wrong here goes wrong again where it is told.
+    pub fn warm_up(&self, url: &str) {
+        let Some(request) = http_request(url) else { return };
+        let (connector, runtime) = (self.connector.clone(), Arc::clone(&self.runtime));
+        let greet = move || {
+            runtime.block_on(async {
+                if let Ok(answer) = connector.call(request).await {
+                    // A connection is free for others when the answer has been read to its end.
+                    let _ = ByteStream::new(answer.into_body()).collect().await;
+                }
+            });
+        };
+        let _ = thread::Builder::new().spawn(greet);
     }
 
     /// Gives the HTTP client.
@@ -128,6 +176,22 @@ impl Network {
             .with_retry_config(self.retries())
             .with_timeout_config(self.timeouts())
     }
+}
+
+fn http_request(url: &str) -> Option<HttpRequest> {
+    let mut request = HttpRequest::empty();
+    request.set_uri(url).ok()?;
+    Some(request)
+}
+
+fn connector(settings: &HttpConnectorSettings, tls: &TlsContext) -> SharedHttpConnector {
+    let connector = Connector::builder()
+        .connector_settings(settings.clone())
+        .sleep_impl(TokioSleep::new())
+        .proxy_config(ProxyConfig::from_env())
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .tls_context(tls.clone());
+    SharedHttpConnector::new(connector.build())
 }
 
 /// Refuses a proxy that cannot be used. The SDK would go past it without a word.

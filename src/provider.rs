@@ -9,17 +9,18 @@ use crate::credentials::{Credentials, Freshness, Session};
 use crate::error::{Error, Kind, Result};
 use crate::flight::Flight;
 use crate::lock::{Refusal, Renewal};
-use crate::log::{Event, Log};
-use crate::mfa::{Asker, Origin, TokenCode};
+use crate::log::{Event, Log, Record};
+use crate::mfa::{self, Asker, Origin, TokenCode};
 use crate::network::{self, Network};
-use crate::output::timestamp;
-use crate::plan::{Mfa, Plan, Step};
+use crate::notify;
+use crate::output;
+use crate::plan::{Mfa, Plan, Settings, Step};
 use crate::source;
 use crate::store::{self, SecretStore};
 use crate::sts::{MfaCode, Sts};
 use crate::world::World;
-#[cfg(unix)]
-use std::sync::Arc;
+use std::cell::Cell;
+use std::time::Instant;
 
 /// How many wrong codes are too many.
 const MAX_CODES: u32 = 3;
@@ -57,6 +58,7 @@ pub fn cached(plan: &Plan, store: &dyn SecretStore) -> Option<Session> {
 pub struct Provider<'a> {
     world: &'a World,
     plan: &'a Plan,
+    settings: &'a Settings,
     cache: SessionCache<'a>,
     options: Options,
     flight: Flight,
@@ -65,33 +67,43 @@ pub struct Provider<'a> {
     program: Option<Program>,
     /// A person was asked in this run, or in the one that shared its refusal.
     has_asked: bool,
+    /// The final session was not simply there; what came of it has been logged.
+    has_fetched: bool,
     /// The access key ID that made the last call.
     caller: Option<String>,
     /// How many steps lead to what is being fetched; the log tells by it what an event is about.
     steps: usize,
     started: i64,
+    /// The same on a clock that nobody sets; the log tells by it how long something took.
+    began: Instant,
 }
 
 impl<'a> Provider<'a> {
     /// Makes the provider of a plan. Nothing happens before `session` is called.
-    pub fn new(world: &'a World, plan: &'a Plan, store: &'a dyn SecretStore, options: Options) -> Self {
+    pub fn new(
+        world: &'a World,
+        plan: &'a Plan,
+        settings: &'a Settings,
+        store: &'a dyn SecretStore,
+        options: Options,
+    ) -> Self {
         let program = caller::program();
-        // With a limit on file sizes, writing the log must fail and not end the process before it has answered.
-        #[cfg(unix)]
-        let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
         Self {
             world,
             plan,
+            settings,
             cache: SessionCache::new(store),
-            flight: Flight::new(world, plan.patience, options.asker.may_ask(plan), program.clone()),
+            flight: Flight::new(world, settings.patience, options.asker.may_ask(), program.clone()),
             options,
-            log: Log::new(world.state_dir().as_deref()),
+            log: Log::new(world),
             network: None,
             program,
             has_asked: false,
+            has_fetched: false,
             caller: None,
             steps: plan.steps.len(),
             started: world.now_nanos(),
+            began: Instant::now(),
         }
     }
 
@@ -100,7 +112,11 @@ impl<'a> Provider<'a> {
     /// # Errors
     /// AWS refused, cannot be reached, or a person is needed who cannot be asked.
     pub fn session(&mut self) -> Result<Session> {
-        self.session_after(self.plan.steps.len())
+        let session = self.session_after(self.plan.steps.len())?;
+        if !self.has_fetched {
+            self.note(Event::Hit, Some(&session), None);
+        }
+        Ok(session)
     }
 
     /// Gets the MFA session alone, if the plan has one.
@@ -108,10 +124,7 @@ impl<'a> Provider<'a> {
     /// # Errors
     /// As `session`.
     pub fn mfa_session(&mut self) -> Result<()> {
-        match self.plan.steps.first() {
-            Some(Step::SessionToken { mfa: Some(_), .. }) => self.session_after(1).map(|_| ()),
-            _ => Ok(()),
-        }
+        if self.plan.has_mfa_session() { self.session_after(1).map(|_| ()) } else { Ok(()) }
     }
 
     /// Ends the run and gives the command line's code back if it was not needed.
@@ -137,7 +150,8 @@ impl<'a> Provider<'a> {
         let result = self.fetch(self.plan.steps.len(), false);
         let outcome = match &result {
             Ok(session) => {
-                self.keep(&fingerprint, session, "refreshed_ahead");
+                self.keep(&fingerprint, session, Event::RefreshedAhead);
+                self.remind();
                 Ok(())
             }
             Err(error) => {
@@ -178,7 +192,7 @@ impl<'a> Provider<'a> {
         } else if let Err(error) = self.flight.enter(&fingerprint.name(), self.world, began) {
             // The refusal of a prompt that this process waited for is handed on to those who wait for this process.
             self.has_asked |= matches!(error.kind(), Kind::Cancelled | Kind::WrongCode);
-            self.note("not_waited", None, Some(error.message()));
+            self.note(Event::NotWaited, None, Some(error.message()));
             return Err(error);
         }
         let result = self.session_in_flight(&fingerprint, steps, refresh, began);
@@ -214,20 +228,20 @@ impl<'a> Provider<'a> {
         }
         match self.fetch(steps, fallback.is_some()) {
             Ok(session) => {
-                self.keep(fingerprint, &session, "issued");
+                self.keep(fingerprint, &session, Event::Issued);
                 Ok(session)
             }
             Err(error) => match fallback.filter(|session| self.is_alive(session) && error.signal().is_none()) {
                 Some(session) => {
                     self.renewal_failed(&error);
-                    self.note("served_stale", Some(&session), Some(error.message()));
+                    self.note(Event::ServedStale, Some(&session), Some(error.message()));
                     Ok(session)
                 }
                 None => {
                     self.share(&error);
                     // What fails on the way makes the whole fail, which is said once.
                     if steps == self.plan.steps.len() {
-                        self.note("failed", None, Some(error.message()));
+                        self.note(Event::Failed, None, Some(error.message()));
                     }
                     Err(error)
                 }
@@ -272,7 +286,7 @@ impl<'a> Provider<'a> {
         let is_refused = matches!(error.kind(), Kind::Refused | Kind::CallerRejected | Kind::WrongCode);
         let renewal = Renewal { at: self.world.now(), message: error.message().to_owned(), is_refused };
         self.flight.tell(|note| note.renewal = Some(renewal));
-        self.note(if is_refused { "renewal_refused" } else { "renewal_failed" }, None, Some(error.message()));
+        self.note(if is_refused { Event::RenewalRefused } else { Event::RenewalFailed }, None, Some(error.message()));
     }
 
     /// The final session is handed to somebody who keeps it for a while; one on the way is used at once.
@@ -297,28 +311,33 @@ impl<'a> Provider<'a> {
         match self.cache.get(fingerprint) {
             Ok(found) => found.filter(|session| self.is_alive(session)),
             Err(error) => {
-                self.note("store_failed", None, Some(&error.to_string()));
+                self.note(Event::StoreFailed, None, Some(&error.to_string()));
                 None
             }
         }
     }
 
     /// Stores a session. Nothing minted is lost: if it cannot be kept it is still good for this caller.
-    fn keep(&mut self, fingerprint: &Fingerprint, session: &Session, event: &str) {
+    fn keep(&mut self, fingerprint: &Fingerprint, session: &Session, event: Event) {
         self.flight.tell(|note| (note.refusal, note.renewal) = (None, None));
         match self.cache.set(fingerprint, session, self.world.now()) {
             Ok(()) => self.note(event, Some(session), None),
-            Err(error) => self.note("not_stored", Some(session), Some(&error.to_string())),
+            Err(error) => self.note(Event::NotStored, Some(session), Some(&error.to_string())),
         }
         if let Some(why) = self.flight.degraded() {
-            self.note("unlocked", None, Some(why));
+            self.note(Event::Unlocked, None, Some(why));
         }
     }
 
     fn fetch(&mut self, steps: usize, has_fallback: bool) -> Result<Session> {
+        self.has_fetched |= steps == self.plan.steps.len();
         if self.network.is_none() {
             network::check_proxies(self.world)?;
-            let network = Network::new(&self.plan.endpoint, has_fallback)?;
+            let network = Network::new(
+                &self.plan.endpoint,
+                self.settings,
+                has_fallback.then_some(network::BUDGET_WITH_FALLBACK),
+            )?;
             self.flight.wait_until(network.deadline());
             self.network = Some(network);
         }
@@ -336,7 +355,7 @@ impl<'a> Provider<'a> {
                 if self.lookup(&before).is_some_and(|session| is_rejected(&session)) {
                     let _ = self.cache.delete(&before);
                 }
-                self.note("dropped", None, Some(error.message()));
+                self.note(Event::Dropped, None, Some(error.message()));
                 self.fetch_step(&plan.steps[last], last)
             }
             result => result,
@@ -360,7 +379,7 @@ impl<'a> Provider<'a> {
                 self.with_code(mfa.as_ref(), |sts, code| sts.get_session_token(&caller, code, *duration))
             }
             Step::AssumeRole(role) => {
-                let name = self.session_name();
+                let name = caller::session_name(self.world);
                 self.with_code(role.mfa.as_ref(), |sts, code| sts.assume_role(&caller, role, &name, code))
             }
         }
@@ -395,18 +414,14 @@ impl<'a> Provider<'a> {
         let mut attempt = 0;
         loop {
             attempt += 1;
-            let used = self.flight.note().and_then(|note| note.used_code.clone());
-            let asked = self.options.asker.code(self.plan, mfa, rejected.as_deref(), used.as_ref(), self.world);
-            self.has_asked |= matches!(&asked, Ok((_, Origin::Person)))
-                || matches!(&asked, Err(error) if error.kind() == Kind::Cancelled);
-            let (code, origin) = asked?;
+            let (code, origin) = self.ask(mfa, rejected.as_deref())?;
             if origin == Origin::Person {
                 self.network()?.take_your_time();
             }
             let result = call(&self.sts()?, Some((&mfa.serial, &code)));
             match result {
                 Err(error) if error.kind() == Kind::WrongCode => {
-                    self.note("code_rejected", None, Some(error.message()));
+                    self.note(Event::CodeRejected, None, Some(error.message()));
                     if origin != Origin::Person || attempt == MAX_CODES {
                         return Err(error);
                     }
@@ -427,8 +442,66 @@ impl<'a> Provider<'a> {
         }
     }
 
+    /// Asks for one code, and logs the dialogue.
+    fn ask(&mut self, mfa: &Mfa, rejected: Option<&str>) -> Result<(TokenCode, Origin)> {
+        let used = self.flight.note().and_then(|note| note.used_code.clone());
+        let (log, world, shown) = (&self.log, self.world, self.record(Event::PromptShown));
+        let network = self.network.as_ref();
+        let shown_at = Cell::new(None);
+        let on_prompt = || {
+            if let Some(network) = network {
+                Sts::new(network, world.now()).warm_up();
+            }
+            shown_at.set(Some(Instant::now()));
+            log.write(world.now(), &shown);
+        };
+        let asked = self.options.asker.code(self.plan, mfa, rejected, used.as_ref(), &on_prompt, world);
+        if let Some(shown_at) = shown_at.get() {
+            let event = if asked.is_ok() { Event::PromptAnswered } else { Event::PromptCancelled };
+            let error = asked.as_ref().err().map(Error::message);
+            self.log.write(world.now(), &Record { error, took: Some(shown_at.elapsed()), ..self.record(event) });
+        }
+        match &asked {
+            Ok((_, origin)) => self.has_asked |= *origin == Origin::Person,
+            Err(error) if error.kind() == Kind::Cancelled => self.has_asked = true,
+            Err(error) if error.kind() == Kind::PersonNeeded => {
+                let name = &self.plan.profile;
+                self.notify(&format!("`{name}` needs an MFA code: run keyrole login {}", mfa::quoted(name)));
+            }
+            Err(_) => {}
+        }
+        asked
+    }
+
+    /// Tells the desktop that the MFA session will end soon.
+    fn remind(&mut self) {
+        let plan = self.plan;
+        let Some(mfa) = plan.mfa().filter(|_| self.settings.notify && plan.is_mfa_session_a_persons()) else { return };
+        let now = self.world.now();
+        let Some(session) = self.lookup(&Fingerprint::of(plan, 1)) else { return };
+        if session.ends_soon(self.settings.warn_before, now)
+            && self.flight.try_enter(&Fingerprint::of_device(&mfa.serial).name(), self.world)
+        {
+            let (name, left) = (&plan.profile, output::span(session.expiration - now));
+            let command = format!("keyrole login {} --refresh", mfa::quoted(name));
+            self.notify(&format!("the MFA session of `{name}` ends in {left}: run {command}"));
+            self.flight.leave();
+        }
+    }
+
+    /// Tells the desktop that a person is needed, unless it has just been told about the same device, whose lock is
+    /// held.
+    fn notify(&mut self, text: &str) {
+        let now = self.world.now();
+        let has_been_told = self.flight.note().is_some_and(|note| note.has_been_notified(now));
+        if self.settings.notify && !has_been_told && notify::show(text, self.world) {
+            self.flight.tell(|note| note.notified = Some(now));
+            self.note(Event::Notified, None, None);
+        }
+    }
+
     fn source(&self) -> Result<Credentials> {
-        source::credentials(self.plan, self.network()?, &self.session_name(), self.world.now())
+        source::credentials(self.plan, self.network()?, &caller::session_name(self.world), self.world.now())
     }
 
     fn sts(&self) -> Result<Sts<'_>> {
@@ -439,10 +512,6 @@ impl<'a> Provider<'a> {
         self.network.as_ref().ok_or_else(|| Error::failed("the network is not ready"))
     }
 
-    fn session_name(&self) -> String {
-        caller::session_name(self.world.var("USER").or_else(|| self.world.var("USERNAME")))
-    }
-
     /// The source gave credentials without a token or an end, and there is no role to make a session of.
     fn endless(&self) -> Error {
         let what = format!("{} gives credentials that do not say when they expire", self.plan.source.describe());
@@ -450,25 +519,21 @@ impl<'a> Provider<'a> {
             .hint("add `keyrole_role_arn`, or use the source directly")
     }
 
-    fn note(&self, event: &str, session: Option<&Session>, error: Option<&str>) {
-        let role = match self.steps.checked_sub(1).map(|last| &self.plan.steps[last]) {
-            Some(Step::AssumeRole(role)) => Some(role.arn.as_str()),
-            _ => None,
-        };
-        let event = Event {
-            event,
-            profile: &self.plan.profile,
-            role_arn: role,
-            access_key_id: session.map(|session| session.access_key_id.as_str()),
-            expiration: session.map(|session| timestamp(session.expiration)),
-            source: Some(self.plan.source.describe()),
-            error: error.map(str::to_owned),
-        };
-        self.log.write(self.world.now(), &event);
+    fn note(&self, event: Event, session: Option<&Session>, error: Option<&str>) {
+        let record = Record { session, error, took: Some(self.began.elapsed()), ..self.record(event) };
+        self.log.write(self.world.now(), &record);
+    }
+
+    /// Makes the record of something that happens to what is being fetched.
+    fn record(&self, event: Event) -> Record<'a> {
+        Record::of(event, self.plan, self.steps)
     }
 }
 
 /// Opens the store that a plan asks for.
-pub fn open_store<'a>(plan: &Plan, world: &'a World) -> Box<dyn SecretStore + 'a> {
+///
+/// # Errors
+/// It is one that needs a key, and there is none.
+pub fn open_store<'a>(plan: &Plan, world: &'a World) -> Result<Box<dyn SecretStore + 'a>> {
     store::open(plan.store, world)
 }

@@ -100,11 +100,12 @@ fn read_token(path: &str) -> Result<Secret> {
 
 /// Tells a keyrole that the other program may run which profiles are already being worked on.
 fn guarded(plan: &Plan, command: &str) -> String {
-    if cfg!(unix) {
+    if cfg!(windows) {
+        // A name with a quote would end the quotes, and nothing can stand for one there.
+        format!("set \"{CHAIN_VARIABLE}={}\"&&{command}", plan.chain.replace('"', ""))
+    } else {
         let chain = plan.chain.replace('\'', r"'\''");
         format!("export {CHAIN_VARIABLE}='{chain}'; {command}")
-    } else {
-        command.to_owned()
     }
 }
 
@@ -168,10 +169,11 @@ fn process_failed(profile: &str, said: &str) -> Option<Error> {
     let (status, stderr) = ending.split_once(". Stderr:")?;
     let failed = format!("`credential_process` of profile `{profile}` failed ({status})");
     if let Some(error) = stderr.trim().strip_prefix("keyrole: error: ") {
-        let kind = match status {
-            "exit status: 2" => Kind::Usage,
-            "exit status: 4" => Kind::PersonNeeded,
-            "exit status: 5" => Kind::Refused,
+        // Unix says `exit status: 2`, Windows `exit code: 2`.
+        let kind = match status.strip_prefix("exit ").and_then(|status| status.split_once(": ")) {
+            Some((_, "2")) => Kind::Usage,
+            Some((_, "4")) => Kind::PersonNeeded,
+            Some((_, "5")) => Kind::Refused,
             _ => Kind::Failed,
         };
         let (error, hint) = error.split_once("\nkeyrole: hint: ").unwrap_or((error, SEE_FOR_YOURSELF));

@@ -9,19 +9,41 @@ use crate::plan::{Endpoint, Role};
 use crate::secret::Secret;
 use crate::validate;
 use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_sts::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
 use aws_sdk_sts::config::{BehaviorVersion, Region};
 use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sts::types::{PolicyDescriptorType, Tag};
 use aws_sdk_sts::{Client, Config, types};
 use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
 use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryAction};
-use std::time::{Duration, SystemTime};
+use aws_smithy_types::DateTime;
+use aws_smithy_types::date_time::Format;
+use std::time::{Duration, Instant, SystemTime};
 
 /// How long a role session lasts unless the call says otherwise; the default of AssumeRole.
 const DEFAULT_ROLE_SECONDS: u32 = 3600;
 
 /// A device's serial and its code, as they go into a call.
 pub type MfaCode<'a> = (&'a str, &'a TokenCode);
+
+/// Who signs with some credentials, as STS knows them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Twelve digits.
+    pub account: String,
+    /// The ARN of a user, or of a role's session.
+    pub arn: String,
+}
+
+/// What STS answered to somebody without credentials.
+pub struct Answer {
+    /// Where it was asked.
+    pub url: String,
+    /// How long it took, with the connection.
+    pub took: Duration,
+    /// AWS's time, in seconds since the Unix epoch.
+    pub date: Option<i64>,
+}
 
 /// The STS of one endpoint.
 pub struct Sts<'a> {
@@ -106,8 +128,58 @@ impl<'a> Sts<'a> {
         self.session(&what, output.credentials, DEFAULT_ROLE_SECONDS)
     }
 
+    /// Calls GetCallerIdentity, which no policy can forbid.
+    ///
+    /// # Errors
+    /// `Refused` and `CallerRejected` if AWS said no, `Unreachable` if it said nothing.
+    pub fn caller_identity(&self, caller: &Credentials) -> Result<Identity> {
+        let what = "GetCallerIdentity";
+        let answer = self.network.block_on(self.client(Some(caller), None).get_caller_identity().send());
+        let output = answer.map_err(|error| self.explain(what, error))?;
+        match (output.account, output.arn) {
+            (Some(account), Some(arn)) => Ok(Identity { account, arn }),
+            _ => Err(not_sts(what)),
+        }
+    }
+
+    /// Sends a request that needs no credentials, to see whether and when STS answers.
+    ///
+    /// # Errors
+    /// `Unreachable` if it does not.
+    pub fn greet(&self) -> Result<Answer> {
+        let url = self.url()?;
+        let began = Instant::now();
+        let answer = self.network.get(&url)?;
+        let took = began.elapsed();
+        let date = answer.headers().get("date").and_then(|date| DateTime::from_str(date, Format::HttpDate).ok());
+        Ok(Answer { url, took, date: date.map(|date| date.secs()) })
+    }
+
+    /// Makes the connection while somebody is being asked.
+    pub fn warm_up(&self) {
+        if let Ok(url) = self.url() {
+            self.network.warm_up(&url);
+        }
+    }
+
+    fn url(&self) -> Result<String> {
+        let network = self.network;
+        let Endpoint { region, url, global, .. } = &network.endpoint;
+        let parameters = Params::builder()
+            .region(region)
+            .set_endpoint(url.clone())
+            .use_fips(network.settings.use_fips)
+            .use_dual_stack(network.settings.use_dualstack)
+            .use_global_endpoint(*global)
+            .build()
+            .map_err(|error| Error::failed(error.to_string()))?;
+        let resolved = network.block_on(DefaultResolver::new().resolve_endpoint(&parameters));
+        let endpoint = resolved.map_err(|error| Error::usage(format!("no endpoint for STS: {error}")))?;
+        Ok(endpoint.url().to_owned())
+    }
+
     fn client(&self, caller: Option<&Credentials>, mfa: Option<MfaCode>) -> Client {
-        let Endpoint { region, url, use_fips, use_dualstack, global, .. } = &self.network.endpoint;
+        let Endpoint { region, url, global, .. } = &self.network.endpoint;
         // The global endpoint signs for us-east-1.
         let (region, url) = match url {
             None if *global => ("us-east-1", Some("https://sts.amazonaws.com")),
@@ -116,8 +188,8 @@ impl<'a> Sts<'a> {
         let mut config = Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(region.to_owned()))
-            .use_fips(*use_fips)
-            .use_dual_stack(*use_dualstack)
+            .use_fips(self.network.settings.use_fips)
+            .use_dual_stack(self.network.settings.use_dualstack)
             .http_client(self.network.http())
             .retry_config(self.network.retries())
             .timeout_config(self.network.timeouts());

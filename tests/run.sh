@@ -19,12 +19,15 @@ cli_v2() {
 
 # A program that shows that a package is there, and the package.
 missing_packages() {
-    for pair in cc:gcc dbus-run-session:dbus faketime:faketime gnome-keyring-daemon:gnome-keyring go:golang-go \
-        hyperfine:hyperfine node:nodejs \
-        keyctl:keyutils musl-gcc:musl-tools oathtool:oathtool secret-tool:libsecret-tools \
+    for pair in cc:gcc dbus-run-session:dbus faketime:faketime fish:fish gnome-keyring-daemon:gnome-keyring go:golang-go \
+        hyperfine:hyperfine keepassxc:keepassxc kwalletd5:libkf5wallet-bin node:nodejs \
+        keyctl:keyutils pinentry-curses:pinentry-curses Xvfb:xvfb xdotool:xdotool zenity:zenity kdialog:kdialog \
+        musl-gcc:musl-tools oathtool:oathtool secret-tool:libsecret-tools \
         setpriv:util-linux strace:strace tinyproxy:tinyproxy tmux:tmux valgrind:valgrind; do
         command -v "${pair%%:*}" >/dev/null || echo "${pair#*:}"
     done
+    # KWallet's Secret Service exchanges its keys with this.
+    ls /usr/lib/*/qca-qt5/crypto/libqca-ossl.so >/dev/null 2>&1 || echo libqca-qt5-2-plugins
     python3 -c 'import ensurepip, venv' 2>/dev/null || printf '%s\n' python3 python3-venv
     [ -n "$(cli_v2)" ] || echo awscli
 }
@@ -68,4 +71,4 @@ fi
 
 KEYROLE_TEST_VENV=$venv KEYROLE_TEST_AWS2=$(cli_v2)
 export PATH KEYROLE_TEST_VENV KEYROLE_TEST_AWS2
-cargo test --locked "$@"
+cargo test --locked --workspace "$@"

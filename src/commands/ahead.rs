@@ -11,13 +11,16 @@ use crate::mfa::Asker;
 use crate::plan::Plan;
 use crate::profile;
 use crate::provider::{self, Options, Provider, Refresh};
-#[cfg(unix)]
 use crate::sys;
 use crate::world::World;
 use std::process::{Command, Stdio};
 
 /// The subcommand of the child; not for people, so it is in no help.
 pub const COMMAND: &str = "_renew";
+
+/// Without a console, which would end it with its own end.
+#[cfg(windows)]
+const DETACHED_PROCESS: u32 = 8;
 
 /// Starts the child, unless the last renewal has just failed.
 pub fn start(plan: &Plan, world: &World) {
@@ -28,8 +31,11 @@ pub fn start(plan: &Plan, world: &World) {
         // When a terminal's first process ends, the kernel hangs up on everything in its foreground.
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(child, 0);
-        #[cfg(not(unix))]
-        let _ = child;
+        #[cfg(windows)]
+        {
+            sys::keep_streams();
+            std::os::windows::process::CommandExt::creation_flags(child, DETACHED_PROCESS);
+        }
     });
 }
 
@@ -58,8 +64,10 @@ pub fn run(profile: &str, world: &World) -> Result<()> {
         }
     }
     let files = AwsFiles::read(world)?;
-    let plan = profile::plan(&files.sections()?, profile, world)?;
-    let store = provider::open_store(&plan, world);
+    let sections = files.sections()?;
+    let plan = profile::plan(&sections, profile, world)?;
+    let settings = profile::settings(&sections, profile, world)?;
+    let store = provider::open_store(&plan, world)?;
     let options = Options { refresh: Refresh::No, asker: Asker::nobody(), is_typed: false };
-    Provider::new(world, &plan, &*store, options).renew_ahead()
+    Provider::new(world, &plan, &settings, &*store, options).renew_ahead()
 }

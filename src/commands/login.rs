@@ -3,16 +3,16 @@
 use crate::cache::Fingerprint;
 use crate::cli::{Login, Which};
 use crate::commands::get::parse_code;
-use crate::commands::status::left;
+use crate::commands::warning;
 use crate::config::{AwsFiles, Sections};
 use crate::credentials::Session;
 use crate::error::{Error, Printable, Result};
 use crate::mfa::{Asker, TokenCode};
 use crate::output;
-use crate::plan::{Plan, Step};
+use crate::plan::{Plan, Settings};
 use crate::profile;
 use crate::provider::{self, Options, Provider, Refresh};
-use crate::store::SecretStore;
+use crate::store::{SecretStore, StoreError};
 use crate::world::World;
 use std::collections::HashMap;
 use std::io::IsTerminal;
@@ -32,7 +32,8 @@ pub fn run(arguments: &Login, world: &World) -> Result<()> {
     let files = AwsFiles::read(world)?;
     let sections = files.sections()?;
     let names = chosen(&arguments.which, &sections)?;
-    let plans: Vec<Result<Plan>> = names.iter().map(|name| profile::plan(&sections, name, world)).collect();
+    let plan = |name: &&str| Ok((profile::plan(&sections, name, world)?, profile::settings(&sections, name, world)?));
+    let plans: Vec<Result<(Plan, Settings)>> = names.iter().map(plan).collect();
     let refused = ask(&plans, given.clone(), arguments.refresh, world)?;
 
     let progress = Progress::new(names.len());
@@ -44,14 +45,15 @@ pub fn run(arguments: &Login, world: &World) -> Result<()> {
             let index = next.fetch_add(1, Ordering::Relaxed);
             names.get(index).zip(plans.get(index))
         } {
-            let result =
-                plan.as_ref().map_err(Error::clone).and_then(|plan| match refused.get(&mfa_fingerprint(plan)) {
+            let result = plan.as_ref().map_err(Error::clone).and_then(|(plan, settings)| {
+                match refused.get(&mfa_fingerprint(plan)) {
                     Some(error) => Err(error.clone()),
-                    None => fetch(plan, &given, arguments.refresh, world),
-                });
+                    None => fetch(plan, settings, &given, arguments.refresh, world),
+                }
+            });
             match &result {
                 Ok(session) => {
-                    let left = left(session.expiration - world.now());
+                    let left = output::span(session.expiration - world.now());
                     progress.say(&format!("{}: ready, {left} left", Printable(name)));
                 }
                 Err(error) if names.len() > 1 => {
@@ -72,6 +74,7 @@ pub fn run(arguments: &Login, world: &World) -> Result<()> {
         work();
     });
     progress.end();
+    warning::give(plans.iter().flatten().map(|(plan, settings)| (plan, settings)), world);
     let failed = failed.into_inner();
     match first_failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
         Some(error) if names.len() > 1 && error.signal().is_none() => {
@@ -89,25 +92,27 @@ pub fn run(arguments: &Login, world: &World) -> Result<()> {
 /// Gets every MFA session that the plans need, one after the other, as one person can answer one prompt at a time.
 /// Gives those that failed.
 fn ask(
-    plans: &[Result<Plan>],
+    plans: &[Result<(Plan, Settings)>],
     mut given: Option<TokenCode>,
     refresh: bool,
     world: &World,
 ) -> Result<HashMap<Option<Fingerprint>, Error>> {
     let mut outcomes = HashMap::new();
-    for plan in plans.iter().flatten() {
+    for (plan, settings) in plans.iter().flatten() {
         let fingerprint = mfa_fingerprint(plan);
         if fingerprint.is_none() || outcomes.contains_key(&fingerprint) {
             continue;
         }
-        let store = provider::open_store(plan, world);
-        if let Err(error) = kept(&*store) {
-            outcomes.insert(fingerprint, Some(error));
-            continue;
-        }
+        let store = match open(plan, world) {
+            Ok(store) => store,
+            Err(error) => {
+                outcomes.insert(fingerprint, Some(error));
+                continue;
+            }
+        };
         let refresh = if refresh { Refresh::All } else { Refresh::No };
-        let options = Options { refresh, asker: Asker::new(given.take(), true), is_typed: true };
-        let mut provider = Provider::new(world, plan, &*store, options);
+        let options = Options { refresh, asker: Asker::new(given.take(), true, settings), is_typed: true };
+        let mut provider = Provider::new(world, plan, settings, &*store, options);
         let outcome = provider.mfa_session();
         // Where there was an MFA session already, the code is for the next device.
         given = provider.into_code();
@@ -121,30 +126,33 @@ fn ask(
     Ok(outcomes.into_iter().filter_map(|(fingerprint, error)| Some((fingerprint, error?))).collect())
 }
 
-/// Makes sure that what is fetched will be found again; otherwise a code would be used up for nothing.
-fn kept(store: &dyn SecretStore) -> Result<()> {
-    store.probe().map_err(|error| {
+/// Opens a plan's store and makes sure that what is fetched will be found again; otherwise a code would be used up for
+/// nothing. Whoever has typed `login` can unlock a keyring.
+fn open<'a>(plan: &Plan, world: &'a World) -> Result<Box<dyn SecretStore + 'a>> {
+    let store = provider::open_store(plan, world)?;
+    let kept = match store.probe() {
+        Err(StoreError::Closed(_)) => store.unlock().and_then(|()| store.probe()),
+        kept => kept,
+    };
+    kept.map_err(|error| {
         Error::failed(format!("no session can be kept here: {error}"))
             .hint("`login` is of use only with a store that works; `keyrole get --mfa-code CODE` works without one")
-    })
+    })?;
+    Ok(store)
 }
 
-fn fetch(plan: &Plan, given: &Option<TokenCode>, refresh: bool, world: &World) -> Result<Session> {
-    let store = provider::open_store(plan, world);
-    kept(&*store)?;
+fn fetch(plan: &Plan, settings: &Settings, given: &Option<TokenCode>, refresh: bool, world: &World) -> Result<Session> {
+    let store = open(plan, world)?;
     // The MFA session is new already.
     let refresh = if refresh { Refresh::Session } else { Refresh::No };
     // Where there is no MFA session the code goes into the role's own call.
-    let given = given.clone().filter(|_| mfa_fingerprint(plan).is_none());
-    let options = Options { refresh, asker: Asker::new(given, true), is_typed: true };
-    Provider::new(world, plan, &*store, options).session()
+    let given = given.clone().filter(|_| !plan.has_mfa_session());
+    let options = Options { refresh, asker: Asker::new(given, true, settings), is_typed: true };
+    Provider::new(world, plan, settings, &*store, options).session()
 }
 
 fn mfa_fingerprint(plan: &Plan) -> Option<Fingerprint> {
-    match plan.steps.first() {
-        Some(Step::SessionToken { mfa: Some(_), .. }) => Some(Fingerprint::of(plan, 1)),
-        _ => None,
-    }
+    plan.has_mfa_session().then(|| Fingerprint::of(plan, 1))
 }
 
 /// Gives the profiles named, or every profile with a role.
@@ -171,7 +179,9 @@ struct Progress {
 
 impl Progress {
     fn new(total: usize) -> Self {
-        Self { total, done: Mutex::new(0), is_live: total > 1 && std::io::stderr().is_terminal() }
+        // An older console of Windows would show the escape sequences.
+        let is_live = cfg!(not(windows)) && total > 1 && std::io::stderr().is_terminal();
+        Self { total, done: Mutex::new(0), is_live }
     }
 
     fn say(&self, text: &str) {

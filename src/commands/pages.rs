@@ -2,6 +2,7 @@
 
 use crate::cli::Cli;
 use crate::error::{Error, Result};
+use crate::log::Event;
 use crate::output;
 use clap::CommandFactory;
 use clap_complete::Shell;
@@ -35,11 +36,26 @@ const KEYS: &[(&str, &str)] = &[
         "region, sts_regional_endpoints, endpoint_url, services, use_fips_endpoint, use_dualstack_endpoint, ca_bundle",
         "as for the AWS CLI v2, with their AWS_ variables",
     ),
-    ("keyrole_store, KEYROLE_STORE", "auto, keyutils, secret-service, keychain, wincred or none"),
-    ("keyrole_prompt, KEYROLE_PROMPT", "auto, terminal or none"),
+    ("keyrole_store, KEYROLE_STORE", "auto, keyutils, secret-service, keychain, wincred, file or none"),
+    (
+        "KEYROLE_FILE_KEY_FILE, KEYROLE_FILE_KEY",
+        "a file with the key for the store file, or the key itself: at least 32 random bytes",
+    ),
+    ("keyrole_prompt, KEYROLE_PROMPT", "auto, terminal, pinentry, gui or none"),
     ("keyrole_prompt_timeout, KEYROLE_PROMPT_TIMEOUT", "seconds to wait at a prompt, by default 300"),
     ("keyrole_call_timeout, KEYROLE_CALL_TIMEOUT", "seconds to wait for another keyrole's call, by default 30"),
+    (
+        "keyrole_warn_before, KEYROLE_WARN_BEFORE",
+        "seconds before the end of the MFA session at which a person is warned, by default 1800; 0 for never",
+    ),
+    ("keyrole_notify, KEYROLE_NOTIFY", "yes tells the desktop that a code is needed; by default no"),
 ];
+
+/// What the man page tells of the log, before the events.
+const LOG: &str = "\
+keyrole.log has one JSON object a line, with the keys time, event, profile, role_arn, access_key_id, expiration, source, \
+error, ms, program, program_pid, callers and pid, as far as they apply. KEYROLE_LOG is off, error or all, by default \
+all; get takes any other value for all. These are the events:";
 
 /// Prints the man page, with a part for each subcommand.
 ///
@@ -84,7 +100,15 @@ fn page() -> std::io::Result<Vec<u8>> {
     for (code, meaning) in crate::cli::EXIT_CODES {
         writeln!(page, ".TP\n.B {code}\n{meaning}")?;
     }
-    writeln!(page, ".SH FILES\n.TP\n.B $XDG_STATE_HOME/keyrole\nlocks and keyrole.log; no secrets")?;
+    writeln!(page, ".SH LOG\n{LOG}")?;
+    for (name, meaning) in Event::ALL.map(Event::describe) {
+        writeln!(page, ".TP\n.B {name}\n{meaning}")?;
+    }
+    writeln!(
+        page,
+        ".SH FILES\n.TP\n.B $XDG_STATE_HOME/keyrole\nlocks, keyrole.log and keyrole.log.1, no secrets; in sessions, the sealed files of the store file. On Windows %LOCALAPPDATA%\\ekeyrole\\edata"
+    )?;
+    writeln!(page, ".TP\n.B ~/.aws/config.keyrole-backup-*\nwhat the config file was before keyrole setup wrote it")?;
     man.render_version_section(&mut page)?;
     Ok(page)
 }

@@ -1,14 +1,17 @@
-//! `keyrole status`: what is cached, and for how long.
+//! `keyrole status`: what is cached, for how long, what happened last, and when a person will be needed.
 
 use crate::cache::{Fingerprint, SessionCache};
 use crate::cli::Status;
 use crate::commands::get::account;
+use crate::commands::{warning, watch};
 use crate::config::AwsFiles;
 use crate::credentials::{Session, UNUSABLE_SECONDS};
 use crate::error::{Error, Kind, Printable, Result};
 use crate::flight;
-use crate::output::{self, timestamp};
-use crate::plan::{Plan, Step};
+use crate::log;
+use crate::log::read::{self, Entry};
+use crate::output::{self, parse_timestamp, span, timestamp};
+use crate::plan::{Plan, Settings};
 use crate::profile;
 use crate::provider;
 use crate::world::World;
@@ -27,41 +30,44 @@ struct Row {
     mfa_serial: Option<String>,
     mfa_expiration: Option<String>,
     mfa_seconds_left: Option<i64>,
+    /// For how long nobody has to be asked; `None` if nobody ever has to be.
+    unattended_seconds_left: Option<i64>,
     /// Why the last renewal failed, if it did; `renewal_refused` tells that AWS refused it.
     renewal_error: Option<String>,
     renewal_refused: bool,
+    last_event: Option<String>,
+    last_event_time: Option<String>,
+    last_event_program: Option<String>,
     store: &'static str,
+}
+
+/// What is shown: the profiles that were chosen, and a row for each.
+struct Table {
+    plans: Vec<(Plan, Option<Settings>)>,
+    rows: Vec<Row>,
 }
 
 /// Shows what is cached for the profiles named, or for all that have something cached.
 ///
 /// # Errors
-/// `NothingCached` (exit 3) if there is nothing valid.
+/// `NothingCached` (exit 3) if there is nothing valid; with `--exit-code`, if a person is needed too soon.
 pub fn run(arguments: &Status, world: &World) -> Result<()> {
-    let files = AwsFiles::read(world)?;
-    let sections = files.sections()?;
-    let mut rows = Vec::new();
-    if arguments.profiles.is_empty() {
-        for name in sections.profile_names() {
-            // A profile that keyrole cannot use has nothing cached.
-            let Ok(plan) = profile::plan(&sections, name, world) else { continue };
-            rows.push(row(&plan, world)?);
-        }
-        rows.retain(|row| row.seconds_left.is_some() || row.mfa_seconds_left.is_some());
-    } else {
-        for name in &arguments.profiles {
-            rows.push(row(&profile::plan(&sections, name, world)?, world)?);
-        }
+    if arguments.watch {
+        return watch::run(|| shown(arguments, world));
     }
-    let is_any_valid = rows.iter().any(|row| row.seconds_left.is_some());
+    let Table { plans, rows } = look(arguments, world)?;
+    if arguments.exit_code {
+        return check(&rows, min_seconds(arguments).unwrap_or(UNUSABLE_SECONDS));
+    }
     if arguments.json {
         let mut text = serde_json::to_string(&rows).map_err(|error| Error::failed(error.to_string()))?;
         text.push('\n');
         output::print(text.as_bytes())?;
     } else if !rows.is_empty() {
-        output::print(table(&rows).as_bytes())?;
+        output::print(render(&rows, min_seconds(arguments), world.now()).as_bytes())?;
     }
-    if is_any_valid {
+    warning::give(plans.iter().filter_map(|(plan, settings)| Some((plan, settings.as_ref()?))), world);
+    if rows.iter().any(|row| row.seconds_left.is_some()) {
         return Ok(());
     }
     let has_mfa_session = rows.iter().any(|row| row.mfa_seconds_left.is_some());
@@ -69,13 +75,91 @@ pub fn run(arguments: &Status, world: &World) -> Result<()> {
         Error::new(Kind::NothingCached, "no role's session is cached, but an MFA session is")
             .hint("`keyrole login PROFILE` gets the role's session without a code")
     } else {
-        Error::new(Kind::NothingCached, "no valid session is cached")
-            .hint("`keyrole login PROFILE` or `keyrole login --all` gets one")
+        nothing_cached()
     })
 }
 
+fn nothing_cached() -> Error {
+    Error::new(Kind::NothingCached, "no valid session is cached")
+        .hint("`keyrole login PROFILE` or `keyrole login --all` gets one")
+}
+
+/// Makes one picture of `--watch`. What is wrong may be right at the next look, so it is shown like the rest.
+fn shown(arguments: &Status, world: &World) -> String {
+    match look(arguments, world) {
+        Ok(table) if table.rows.is_empty() => format!("{}\n", nothing_cached()),
+        Ok(table) => render(&table.rows, min_seconds(arguments), world.now()),
+        Err(error) => format!("{error}\n"),
+    }
+}
+
+fn min_seconds(arguments: &Status) -> Option<i64> {
+    arguments.min.map(|min| i64::try_from(min.as_secs()).unwrap_or(i64::MAX))
+}
+
+/// Fails if a person has to be asked sooner than in `min` seconds.
+fn check(rows: &[Row], min: i64) -> Result<()> {
+    if rows.is_empty() {
+        return Err(nothing_cached());
+    }
+    match rows.iter().find_map(|row| Some((row, row.unattended_seconds_left.filter(|&seconds| seconds < min)?))) {
+        None => Ok(()),
+        Some((row, seconds)) => {
+            let name = &row.profile;
+            let what = format!("profile `{name}` {}", needed(seconds, min));
+            let hint = format!("`keyrole login {} --refresh` asks now", crate::mfa::quoted(name));
+            Err(Error::new(Kind::NothingCached, what).hint(hint))
+        }
+    }
+}
+
+/// Says when a code is needed that is needed sooner than in `min` seconds.
+fn needed(seconds: i64, min: i64) -> String {
+    if seconds == 0 {
+        return "needs an MFA code now".to_owned();
+    }
+    format!("needs an MFA code in {}, sooner than {}", span(seconds), span(min))
+}
+
+fn look(arguments: &Status, world: &World) -> Result<Table> {
+    let files = AwsFiles::read(world)?;
+    let sections = files.sections()?;
+    let mut table = Table { plans: Vec::new(), rows: Vec::new() };
+    if arguments.profiles.is_empty() {
+        for name in sections.profile_names() {
+            // A profile that keyrole cannot use has nothing cached.
+            let Ok(plan) = profile::plan(&sections, name, world) else { continue };
+            let row = row(&plan, world)?;
+            if row.seconds_left.is_some() || row.mfa_seconds_left.is_some() {
+                table.plans.push((plan, profile::settings(&sections, name, world).ok()));
+                table.rows.push(row);
+            }
+        }
+    } else {
+        for name in &arguments.profiles {
+            let plan = profile::plan(&sections, name, world)?;
+            table.rows.push(row(&plan, world)?);
+            table.plans.push((plan, Some(profile::settings(&sections, name, world)?)));
+        }
+    }
+    add_last_events(&mut table.rows, world);
+    Ok(table)
+}
+
+fn add_last_events(rows: &mut [Row], world: &World) {
+    let Some(path) = world.state_dir().map(log::path) else { return };
+    let names: Vec<&str> = rows.iter().map(|row| row.profile.as_str()).collect();
+    let entries: Vec<Option<Entry>> = read::last_entries(&path, &names);
+    for (row, entry) in rows.iter_mut().zip(entries) {
+        let Some(entry) = entry else { continue };
+        row.last_event = Some(entry.event);
+        row.last_event_time = Some(entry.time);
+        row.last_event_program = entry.program;
+    }
+}
+
 fn row(plan: &Plan, world: &World) -> Result<Row> {
-    let store = provider::open_store(plan, world);
+    let store = provider::open_store(plan, world)?;
     let cache = SessionCache::new(&*store);
     let now = world.now();
     let valid = |steps: usize| -> Result<Option<Session>> {
@@ -85,10 +169,11 @@ fn row(plan: &Plan, world: &World) -> Result<Row> {
         Ok(found.filter(|session| session.expiration - now >= UNUSABLE_SECONDS))
     };
     let session = valid(plan.steps.len())?;
-    let mfa = match plan.steps.first() {
-        Some(Step::SessionToken { mfa: Some(_), .. }) => valid(1)?,
-        _ => None,
-    };
+    let mfa = if plan.has_mfa_session() { valid(1)? } else { None };
+    let left = |session: &Session| session.expiration - now;
+    let (seconds_left, mfa_seconds_left) = (session.as_ref().map(left), mfa.as_ref().map(left));
+    let place_of = |steps: usize| store.place_of(&Fingerprint::of(plan, steps).name()).ok().flatten();
+    let place = if session.is_some() { place_of(plan.steps.len()) } else { mfa.as_ref().and_then(|_| place_of(1)) };
     let renewal = flight::renewal(world, &Fingerprint::of(plan, plan.steps.len()).name()).filter(|_| session.is_some());
     Ok(Row {
         profile: plan.profile.clone(),
@@ -96,21 +181,26 @@ fn row(plan: &Plan, world: &World) -> Result<Row> {
         role_arn: plan.role().map(|role| role.arn.to_string()),
         access_key_id: session.as_ref().map(|session| session.access_key_id.clone()),
         expiration: session.as_ref().map(|session| timestamp(session.expiration)),
-        seconds_left: session.map(|session| session.expiration - now),
+        seconds_left,
         mfa_serial: plan.mfa().map(|mfa| mfa.serial.clone()),
         mfa_expiration: mfa.as_ref().map(|session| timestamp(session.expiration)),
-        mfa_seconds_left: mfa.map(|session| session.expiration - now),
+        mfa_seconds_left,
+        unattended_seconds_left: plan.needs_person().then(|| seconds_left.max(mfa_seconds_left).unwrap_or(0)),
         renewal_refused: renewal.as_ref().is_some_and(|renewal| renewal.is_refused),
         renewal_error: renewal.map(|renewal| renewal.message),
-        store: store.label(),
+        last_event: None,
+        last_event_time: None,
+        last_event_program: None,
+        store: place.unwrap_or_else(|| store.label()),
     })
 }
 
-fn table(rows: &[Row]) -> String {
-    let mut cells = vec![["PROFILE", "ACCOUNT", "ROLE", "SESSION", "MFA SESSION", "STORE"].map(str::to_owned)];
+fn render(rows: &[Row], min: Option<i64>, now: i64) -> String {
+    let titles = ["PROFILE", "ACCOUNT", "ROLE", "SESSION", "MFA SESSION", "STORE", "LAST EVENT"];
+    let mut cells = vec![titles.map(str::to_owned)];
     for row in rows {
         let role = row.role_arn.as_deref().and_then(|arn| arn.split_once(":role/"));
-        let left_of = |seconds: Option<i64>| seconds.map_or_else(|| "-".to_owned(), left);
+        let left_of = |seconds: Option<i64>| seconds.map_or_else(|| "-".to_owned(), span);
         cells.push([
             Printable(&row.profile).to_string(),
             row.account_id.clone().unwrap_or_else(|| "-".to_owned()),
@@ -118,43 +208,35 @@ fn table(rows: &[Row]) -> String {
             left_of(row.seconds_left),
             left_of(row.mfa_seconds_left),
             row.store.to_owned(),
+            last_event(row, now),
         ]);
     }
-    let width = |column: usize| cells.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..6).map(width).collect();
-    let mut text = String::new();
-    for row in &cells {
-        let line: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "{}", line.join("  ").trim_end());
-    }
+    let mut text = output::table(&cells);
     for row in rows {
+        let name = Printable(&row.profile);
+        // Writing to a String cannot fail.
         if let Some(error) = &row.renewal_error {
             let what = if row.renewal_refused { "AWS refuses to renew it" } else { "renewing failed" };
-            let _ = writeln!(text, "{}: {what}: {}", Printable(&row.profile), Printable(error));
+            let _ = writeln!(text, "{name}: {what}: {}", Printable(error));
+        }
+        if let (Some(left), Some(min)) = (row.unattended_seconds_left, min)
+            && left < min
+        {
+            let _ = writeln!(text, "{name}: {}", needed(left, min));
         }
     }
     text
 }
 
-/// Renders a span of seconds as people say it: `11h 52m`, `45m`, `50s`.
-pub fn left(seconds: i64) -> String {
-    let (hours, minutes) = (seconds / 3600, seconds % 3600 / 60);
-    match (hours, minutes) {
-        (0, 0) => format!("{}s", seconds.max(0)),
-        (0, minutes) => format!("{minutes}m"),
-        (hours, minutes) => format!("{hours}h {minutes:02}m"),
+/// Says what happened last: `hit 3m ago by terraform`.
+fn last_event(row: &Row, now: i64) -> String {
+    let Some(event) = &row.last_event else { return "-".to_owned() };
+    let mut text = event.replace('_', " ");
+    if let Some(time) = row.last_event_time.as_deref().and_then(parse_timestamp) {
+        text += &format!(" {} ago", span(now - time));
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::left;
-
-    #[test]
-    fn spans_are_written_as_people_say_them() {
-        for (seconds, text) in [(43_199, "11h 59m"), (3600, "1h 00m"), (3599, "59m"), (59, "59s"), (-1, "0s")] {
-            assert_eq!(left(seconds), text);
-        }
+    if let Some(program) = &row.last_event_program {
+        text += &format!(" by {program}");
     }
+    Printable(&text).to_string()
 }

@@ -1,14 +1,21 @@
 //! Owns the MFA code: what one looks like and the order of the ways to get it. One file per way of asking.
 
+mod desktop;
+mod pinentry;
 mod process;
+mod request;
 mod terminal;
 
 use crate::error::{Error, Kind, Result};
 use crate::lock::UsedCode;
-use crate::plan::{Mfa, Plan, PromptChoice};
+use crate::plan::{Mfa, Plan, PromptChoice, Settings};
 use crate::secret::Secret;
+use crate::store::KEY_VARIABLE;
 use crate::world::World;
+use request::Request;
 use sha2::{Digest, Sha256};
+use std::ffi::OsStr;
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
@@ -59,18 +66,58 @@ pub fn is_still_shown(used: &UsedCode, now: i64) -> bool {
 
 /// Says something on the terminal, if there is one and it is ours.
 pub fn tell(text: &str) {
-    #[cfg(any(unix, windows))]
-    if let Ok(mut terminal) = terminal::open() {
+    if let Ok(mut terminal) = crate::terminal::open() {
         // Nobody is there to miss it.
         let _ = terminal.say(text);
     }
 }
 
-/// Gets codes for one run of the program, in this order: the command line, `mfa_process`, the terminal.
+/// Tells by which means somebody could be asked here and now, or why nobody could.
+///
+/// # Errors
+/// The reasons.
+pub fn means(choice: PromptChoice, world: &World) -> std::result::Result<&'static str, String> {
+    let terminal = || crate::terminal::open().map(|_| "on this terminal").map_err(str::to_owned);
+    let display =
+        || desktop::has_display(world).then_some("in a window of the desktop").ok_or_else(|| NO_DISPLAY.to_owned());
+    match choice {
+        PromptChoice::None => Err("`keyrole_prompt` or `KEYROLE_PROMPT` forbids to ask".to_owned()),
+        PromptChoice::Auto => terminal().or_else(|why| display().map_err(|more| format!("{why}, and {more}"))),
+        PromptChoice::Terminal => terminal(),
+        PromptChoice::Pinentry => Ok("by pinentry"),
+        PromptChoice::Gui => display(),
+    }
+}
+
+const NO_DISPLAY: &str = "there is no display to open a window on";
+
+/// Prepares a program that asks a person or a key. Security: it has no business with the caller's own credentials.
+fn helper(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    let secrets = ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN", KEY_VARIABLE];
+    for secret in secrets {
+        command.env_remove(secret);
+    }
+    command
+}
+
+/// Runs an `mfa_process` and gives its code.
+///
+/// # Errors
+/// `PersonNeeded` if it gives none.
+pub fn run_process(plan: &Plan, command: &str) -> Result<TokenCode> {
+    process::code(plan, command)
+}
+
+/// Gets codes for one run of the program, in this order: the command line, `mfa_process`, the terminal, pinentry, a window
+/// of the desktop.
 pub struct Asker {
     given: Option<TokenCode>,
     may_prompt: bool,
     may_run: bool,
+    prompt: PromptChoice,
+    /// How long somebody may take to answer.
+    patience: Duration,
 }
 
 /// Where a code came from; only a person can give a better one after it was rejected.
@@ -86,13 +133,14 @@ pub enum Origin {
 
 impl Asker {
     /// Makes an asker. `given` is the code of the command line; without `may_prompt` nobody is asked.
-    pub fn new(given: Option<TokenCode>, may_prompt: bool) -> Self {
-        Self { given, may_prompt, may_run: true }
+    pub fn new(given: Option<TokenCode>, may_prompt: bool, settings: &Settings) -> Self {
+        let patience = Duration::from_secs(settings.patience.prompt.unsigned_abs());
+        Self { given, may_prompt, may_run: true, prompt: settings.prompt, patience }
     }
 
-    /// Tells whether a person may be asked for this plan at all, by this process or by one that it waits for.
-    pub fn may_ask(&self, plan: &Plan) -> bool {
-        self.may_prompt && plan.prompt != PromptChoice::None
+    /// Tells whether a person may be asked at all, by this process or by one that it waits for.
+    pub fn may_ask(&self) -> bool {
+        self.may_prompt && self.prompt != PromptChoice::None
     }
 
     /// Gives the command line's code back if it was not needed.
@@ -107,11 +155,11 @@ impl Asker {
 
     /// Makes an asker that has nobody to ask and no program to run.
     pub fn nobody() -> Self {
-        Self { given: None, may_prompt: false, may_run: false }
+        Self { given: None, may_prompt: false, may_run: false, prompt: PromptChoice::None, patience: Duration::ZERO }
     }
 
     /// Gets a code for the device. `rejected` is what to tell about an earlier code; `used` is the last code that AWS
-    /// took, which it does not take twice.
+    /// took, which it does not take twice; `on_prompt` is called before a person is asked.
     ///
     /// # Errors
     /// `PersonNeeded` if somebody would have to be asked and cannot be, `Cancelled` if nobody answered.
@@ -121,6 +169,7 @@ impl Asker {
         mfa: &Mfa,
         rejected: Option<&str>,
         used: Option<&UsedCode>,
+        on_prompt: &dyn Fn(),
         world: &World,
     ) -> Result<(TokenCode, Origin)> {
         let already = || {
@@ -145,14 +194,51 @@ impl Asker {
         if !self.may_prompt {
             return Err(needed("it was told not to ask"));
         }
-        if plan.prompt == PromptChoice::None {
+        if self.prompt == PromptChoice::None {
             return Err(needed("`keyrole_prompt` or `KEYROLE_PROMPT` forbids to ask")
                 .hint("set it to `auto`, or give the code with `--mfa-code`"));
         }
-        match terminal::open() {
-            Ok(terminal) => Ok((terminal.code(plan, mfa, rejected, used, world)?, Origin::Person)),
-            Err(why) => Err(needed(why)),
+        let request = Request { plan, mfa, rejected, used, patience: self.patience, world };
+        match self.ask(&request, on_prompt) {
+            Ok(code) => Ok((code?, Origin::Person)),
+            Err(why) => Err(needed(&why)),
         }
+    }
+
+    /// Asks where the person is: on the terminal, else in a window. Gives the reasons if nobody can be asked.
+    fn ask(&self, request: &Request, on_prompt: &dyn Fn()) -> std::result::Result<Result<TokenCode>, String> {
+        let mut reasons = Vec::new();
+        if matches!(self.prompt, PromptChoice::Auto | PromptChoice::Terminal) {
+            match crate::terminal::open() {
+                Ok(device) => {
+                    on_prompt();
+                    return Ok(terminal::code(device, request));
+                }
+                Err(why) => reasons.push(why.to_owned()),
+            }
+        }
+        let is_auto = self.prompt == PromptChoice::Auto;
+        let has_display = (is_auto || self.prompt == PromptChoice::Gui) && desktop::has_display(request.world);
+        if self.prompt == PromptChoice::Gui && !has_display {
+            reasons.push(NO_DISPLAY.to_owned());
+        }
+        if self.prompt == PromptChoice::Pinentry || is_auto && has_display {
+            on_prompt();
+            // By choice it may use the terminal; of itself it would only if keyrole could as well.
+            let tty = (!is_auto && crate::terminal::open().is_ok()).then_some("/dev/tty");
+            match request.code_in(&|question| pinentry::ask(question, tty, request.world)) {
+                Ok(code) => return Ok(code),
+                Err(why) => reasons.push(why),
+            }
+        }
+        if has_display {
+            on_prompt();
+            match request.code_in(&|question| desktop::ask(question, request.world)) {
+                Ok(code) => return Ok(code),
+                Err(why) => reasons.push(why),
+            }
+        }
+        Err(reasons.join(", and "))
     }
 }
 

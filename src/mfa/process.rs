@@ -1,8 +1,11 @@
 //! `mfa_process`: a command that prints the code. It talks to its user on the terminal, never on our streams.
 
-use super::{TokenCode, terminal};
+use super::{TokenCode, helper};
 use crate::error::{Error, Kind, Result};
 use crate::plan::{CHAIN_VARIABLE, Plan};
+use crate::process_line;
+use crate::secret::SecretBytes;
+use crate::terminal;
 #[cfg(unix)]
 use rustix::process::Pid;
 use std::io::Read;
@@ -10,7 +13,6 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
-use zeroize::Zeroizing;
 
 /// Long enough to find the key and touch it.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -26,27 +28,34 @@ pub fn code(plan: &Plan, command: &str) -> Result<TokenCode> {
         Error::new(Kind::PersonNeeded, format!("`mfa_process` of profile `{}` {why}", plan.profile))
             .hint("run its command by hand to see what it says; it must print six digits")
     };
-    let mut shell = shell(command);
-    // Security: the program asks a person or a key; it has no business with the caller's own credentials.
-    shell.env(CHAIN_VARIABLE, &plan.chain).env_remove("AWS_SECRET_ACCESS_KEY").env_remove("AWS_SESSION_TOKEN");
-    shell.env_remove("AWS_CONTAINER_AUTHORIZATION_TOKEN");
-    match terminal::open() {
-        Ok(terminal) => {
-            let (stdin, stderr) = terminal.into_stdio();
-            shell.stdin(stdin).stderr(stderr);
+    let spawn = |mut program: Command| {
+        program.env(CHAIN_VARIABLE, &plan.chain).stdout(Stdio::piped());
+        match terminal::open() {
+            Ok(terminal) => {
+                let (stdin, stderr) = terminal.into_stdio();
+                program.stdin(stdin).stderr(stderr);
+            }
+            Err(_) => {
+                // In the background, reading the terminal stops the reader's whole process group: it must not be ours.
+                #[cfg(unix)]
+                std::os::unix::process::CommandExt::process_group(&mut program, 0);
+                program.stdin(Stdio::null()).stderr(Stdio::null());
+            }
         }
-        Err(_) => {
-            // In the background, reading the terminal stops the reader's whole process group: it must not be ours.
-            #[cfg(unix)]
-            std::os::unix::process::CommandExt::process_group(&mut shell, 0);
-            shell.stdin(Stdio::null()).stderr(Stdio::null());
-        }
-    }
-    let mut child = shell.stdout(Stdio::piped()).spawn().map_err(|error| failed(format!("cannot be run: {error}")))?;
+        program.spawn()
+    };
+    // What is no program may be a word of the shell's own.
+    let is_unknown = |error: &std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
+    let spawned = match direct(command).map(spawn) {
+        Some(Err(error)) if is_unknown(&error) => spawn(shell(command)),
+        Some(spawned) => spawned,
+        None => spawn(shell(command)),
+    };
+    let mut child = spawned.map_err(|error| failed(format!("cannot be run: {error}")))?;
     let (sender, output) = mpsc::channel();
     let stdout = child.stdout.take();
     thread::spawn(move || {
-        let mut text = Zeroizing::new(Vec::new());
+        let mut text = SecretBytes::default();
         let read = stdout.map(|stdout| stdout.take(MAX_OUTPUT_BYTES).read_to_end(&mut text));
         // The receiver has gone if the deadline has passed.
         let _ = sender.send(read.transpose().map(|_| text));
@@ -109,16 +118,30 @@ fn kill(child: &mut Child) {
     let _ = child.wait();
 }
 
+/// Prepares a command that needs no shell.
+fn direct(command: &str) -> Option<Command> {
+    let words = process_line::words(command);
+    let (program, arguments) = words.split_first()?;
+    // To cmd.exe less means something else, and a backslash separates directories.
+    let special = if cfg!(windows) { "%&|<>^" } else { process_line::SHELL_CHARACTERS };
+    let needs_shell = program.contains('=') || command.contains(|c| special.contains(c));
+    (!needs_shell).then(|| {
+        let mut direct = helper(program);
+        direct.args(arguments);
+        direct
+    })
+}
+
 #[cfg(unix)]
 fn shell(command: &str) -> Command {
-    let mut shell = Command::new("sh");
+    let mut shell = helper("sh");
     shell.args(["-c", command]);
     shell
 }
 
 #[cfg(windows)]
 fn shell(command: &str) -> Command {
-    let mut shell = Command::new("cmd.exe");
+    let mut shell = helper("cmd.exe");
     shell.arg("/C");
     std::os::windows::process::CommandExt::raw_arg(&mut shell, format!("\"{command}\""));
     shell

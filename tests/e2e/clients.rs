@@ -23,18 +23,18 @@ pub fn venv(program: &str) -> PathBuf {
     program
 }
 
-fn cli_v1() -> PathBuf {
+pub fn cli_v1() -> PathBuf {
     venv("aws")
 }
 
 /// The AWS CLI v2 is not a Python package; Debian has it.
-fn cli_v2() -> PathBuf {
+pub fn cli_v2() -> PathBuf {
     let program = PathBuf::from(std::env::var_os("KEYROLE_TEST_AWS2").unwrap_or_else(|| "/usr/bin/aws".into()));
     assert!(program.exists(), "there is no AWS CLI v2 at {}: run tests/run.sh", program.display());
     program
 }
 
-fn boto3(home: &Home, script: &str, arguments: &[&str]) -> Run {
+pub fn boto3(home: &Home, script: &str, arguments: &[&str]) -> Run {
     home.run(venv("python"), [&["-c", script], arguments].concat())
 }
 
@@ -228,13 +228,23 @@ fn a_client_with_nothing_but_a_home_directory_in_its_environment_is_the_role() {
 }
 
 /// moto's server on a port of its own, which ends with the test.
-struct Moto {
+pub struct Moto {
     server: Child,
-    url: String,
+    pub url: String,
 }
 
 impl Moto {
+    /// Starts one that takes any key.
     fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Starts one that knows no access key, and refuses all.
+    pub fn start_without_keys() -> Self {
+        Self::start_with(&[("INITIAL_NO_AUTH_ACTION_COUNT", "0")])
+    }
+
+    fn start_with(env: &[(&str, &str)]) -> Self {
         // It ends when stdin does, even if the test was killed.
         const SERVER: &str = "\
 import logging, sys
@@ -248,6 +258,7 @@ server.stop()
 ";
         let mut server = Command::new(venv("python"))
             .args(["-c", SERVER])
+            .envs(env.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -6,6 +6,7 @@ use crate::support::{Home, KEYROLE, Output, PATIENCE, Run};
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -89,6 +90,45 @@ fn of_many_who_wait_for_a_caller_that_is_killed_one_calls_again() {
     let keys: BTreeSet<String> = waiters.into_iter().map(|waiter| Output::of(waiter).key()).collect();
     assert_eq!((keys.len(), home.sts.attempts("AssumeRole")), (1, 2));
     works(&home);
+}
+
+#[test]
+fn a_waiter_at_the_limit_of_processes_waits_without_a_thread() {
+    let home = Home::new();
+    home.sts.hold();
+    let first = home.keyrole(["get", "prod"]).spawn();
+    assert!(home.sts.wait_for("AssumeRole", 1, PATIENCE));
+    let waiter = injected(&home, "clone,clone3:error=EAGAIN").on_terminal();
+    let deadline = Instant::now() + PATIENCE;
+    // It looks again and again, as nothing can wake it.
+    while std::fs::read_to_string(home.path().join("trace")).unwrap_or_default().matches("flock(").count() < 3 {
+        assert!(Instant::now() < deadline, "it does not look again: {}", trace(&home));
+        thread::yield_now();
+    }
+    assert!(trace(&home).contains("(INJECTED)"));
+    home.sts.release();
+    assert_eq!((waiter.finish().key(), home.sts.attempts("AssumeRole")), (Output::of(first).key(), 1));
+}
+
+#[test]
+fn the_connection_is_made_while_somebody_types_the_code_and_both_calls_go_over_it() {
+    let home = Home::with_mfa();
+    let config = home.default_config(&format!("mfa_serial = {}\n", home.serial));
+    let proxy = Proxy::before(&home, &[Weather::Fine]);
+    home.write_config(&config.replace(&home.sts.url(), &proxy.url));
+    let terminal = home.keyrole(["get", "prod"]).on_terminal();
+    terminal.expect("MFA code for ");
+    let deadline = Instant::now() + PATIENCE;
+    // The thread that connects ends when it has the answer.
+    let threads = || std::fs::read_dir(format!("/proc/{}/task", terminal.pid())).unwrap().count();
+    while proxy.connections.load(Ordering::SeqCst) == 0 || threads() > 1 {
+        assert!(Instant::now() < deadline, "nobody connects while the prompt is open");
+        thread::yield_now();
+    }
+    terminal.send(&format!("{}\n", home.code()));
+    terminal.finish().document();
+    assert_eq!((home.sts.attempts("GetSessionToken"), home.sts.attempts("AssumeRole")), (1, 1));
+    assert_eq!(proxy.connections.load(Ordering::SeqCst), 1);
 }
 
 #[test]
@@ -239,6 +279,8 @@ struct Proxy {
     url: String,
     /// The weather of the next connections, the last one for ever.
     weather: Arc<Mutex<Vec<Weather>>>,
+    /// How many connections there have been.
+    connections: Arc<AtomicUsize>,
 }
 
 impl Proxy {
@@ -249,15 +291,18 @@ impl Proxy {
         let port = home.sts.port();
         let weather = Arc::new(Mutex::new(weather.to_vec()));
         let forecast = Arc::clone(&weather);
+        let connections = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&connections);
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
+                count.fetch_add(1, Ordering::SeqCst);
                 let mut forecast = forecast.lock().unwrap();
                 let now = if forecast.len() > 1 { forecast.remove(0) } else { forecast[0] };
                 thread::spawn(move || serve(client, port, now));
             }
         });
         home.write_config(&home.default_config("").replace(&home.sts.url(), &url));
-        Self { url, weather }
+        Self { url, weather, connections }
     }
 
     fn change(&self, weather: Weather) {

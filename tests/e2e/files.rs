@@ -136,6 +136,8 @@ fn a_home_that_nobody_knows_is_said_to_be_unknown() {
     let run = as_user(&home, 54_321).under(["env", "-u", "HOME"]);
     if is_root() {
         run.output().fails(2, &["the home directory is not known", "set `HOME`, or `AWS_CONFIG_FILE`"]);
+        let credentials = home.path().join(".aws/credentials");
+        std::os::unix::fs::chown(credentials, Some(54_321), None).unwrap();
         with_files(&home, as_user(&home, 54_321)).under(["env", "-u", "HOME"]).output().document();
     }
 }

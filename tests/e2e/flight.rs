@@ -197,7 +197,7 @@ fn login_all_asks_once_for_each_device_and_fetches_every_role() {
 }
 
 /// Runs keyrole as it will be in so many seconds, at an STS whose clock goes with it.
-fn later(home: &Home, seconds: i64, arguments: &[&str]) -> Run {
+pub fn later(home: &Home, seconds: i64, arguments: &[&str]) -> Run {
     home.sts.set_clock_offset(seconds);
     let offset = format!("+{seconds}s");
     home.keyrole(arguments).under(["faketime", "-f", &offset])

@@ -7,15 +7,27 @@ mod support;
 mod clients;
 mod configuration;
 #[cfg(target_os = "linux")]
+mod desktops;
+mod doctor;
+mod environment;
+mod explain;
+#[cfg(target_os = "linux")]
 mod faults;
 #[cfg(target_os = "linux")]
 mod files;
 mod flight;
 mod flow;
+#[cfg(target_os = "linux")]
+mod ladder;
+mod log;
 mod mfa_process;
 mod network;
 mod prompt;
+#[cfg(unix)]
+mod sealed_files;
 mod session;
+#[cfg(target_os = "linux")]
+mod setup;
 mod sources;
 #[cfg(target_os = "linux")]
 mod store;

@@ -5,7 +5,7 @@
 //! root's keyrings are shared by everything on the machine and have another quota.
 
 use crate::support::sts::{ADMIN, READER};
-use crate::support::{Home, KEYROLE, Output, Run, copy_program};
+use crate::support::{Home, KEYROLE, PATIENCE, Run, copy_program};
 use serde_json::Value;
 use std::collections::hash_map::RandomState;
 use std::fs::{self, Permissions};
@@ -13,7 +13,7 @@ use std::hash::BuildHasher;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::net::UnixListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -274,10 +274,16 @@ impl Bus {
     /// Makes the bus start a program that never asks anybody, when gnome-keyring wants somebody to be asked for the
     /// password. It ends with the bus.
     fn add_mute_prompter(&self) {
-        let exec = "Exec=/bin/sh -c \"exec dbus-monitor --session > /dev/null\"";
+        let asked = self.asked();
+        let exec = format!("Exec=/bin/sh -c \"touch {}; exec dbus-monitor --session > /dev/null\"", asked.display());
         let text = format!("[D-BUS Service]\nName=org.gnome.keyring.SystemPrompter\n{exec}\n");
         fs::write(self.dir.path().join("prompter.service"), text).expect("a file");
         self.ask(["ReloadConfig"]);
+    }
+
+    /// The file that is there once the mute prompter was wanted.
+    fn asked(&self) -> PathBuf {
+        self.dir.path().join("asked")
     }
 
     fn signal_keyring(&self, signal: &str) {
@@ -345,6 +351,15 @@ fn nowhere_in(dir: &Path, secrets: &[String]) {
             }
         }
     }
+}
+
+/// The key for sealed files, where a test needs no other.
+const FILE_KEY: &str = "0123456789abcdef0123456789abcdef";
+
+/// Gives the names of the sealed files.
+fn sealed(home: &Home) -> Vec<String> {
+    let files = fs::read_dir(home.state_dir().join("sessions")).into_iter().flatten().flatten();
+    files.map(|file| file.file_name().into_string().expect("UTF-8")).collect()
 }
 
 fn secrets(document: &Value) -> Vec<String> {
@@ -488,10 +503,64 @@ fn a_session_that_spilled_is_removed_by_logout_and_leaves_misses_fast_again() {
     let bus = Bus::with_keyring(&person);
     person.fill_the_keyring();
     bus.of(person.get()).output().document();
-    assert!(home.state_dir().join("spilled").exists());
+    assert!(home.state_dir().join("spilled-secret-service").exists());
     assert_eq!(bus.of(person.keyrole(Login::Bare, ["logout", "--all"])).output().code, 0);
-    assert!(!home.state_dir().join("spilled").exists());
+    assert!(!home.state_dir().join("spilled-secret-service").exists());
     assert_eq!(bus.of(person.keyrole(Login::Bare, ["status", "prod"])).output().code, 3);
+}
+
+/// Gives what doctor finds by these checks.
+#[track_caller]
+fn examined(run: &Run, names: &[&str]) -> Vec<(String, String, String)> {
+    let out = run.output();
+    let found: Vec<Value> =
+        serde_json::from_str::<Value>(&out.stdout).expect("JSON")["checks"].as_array().expect("an array").clone();
+    let text = |check: &Value, field: &str| check[field].as_str().expect("text").to_owned();
+    let wanted = found.iter().filter(|check| names.contains(&check["check"].as_str().expect("a name")));
+    wanted.map(|check| (text(check, "status"), text(check, "looked_at"), text(check, "finding"))).collect()
+}
+
+#[test]
+fn doctor_shows_the_stores_in_the_order_in_which_they_are_tried() {
+    let home = Home::new();
+    let person = Person::new(&home);
+    let key = home.path().join("key");
+    fs::write(&key, FILE_KEY).unwrap();
+    chown(&key, Some(person.uid), None).unwrap();
+    let doctor = || {
+        let run = without_bus(person.keyrole(Login::Bare, ["doctor", "prod", "--offline", "--json"]));
+        run.env("KEYROLE_FILE_KEY_FILE", &key)
+    };
+    let rows = examined(&doctor(), &["order"]);
+    let expected = [
+        ("`keyutils`, 1 of 3", "it is used"),
+        ("`secret-service`, 2 of 3", "not here: the secret-service failed"),
+        ("`file`, 3 of 3", "it works, for what those before it do not take"),
+    ];
+    assert_eq!(rows.len(), expected.len(), "{rows:?}");
+    for ((status, looked_at, finding), (place, words)) in rows.iter().zip(expected) {
+        assert!(status == "ok" && looked_at.starts_with(place) && finding.starts_with(words), "{rows:?}");
+    }
+
+    let rows = examined(&blocked(doctor(), "EPERM"), &["order"]);
+    assert!(rows[0].2.contains("the kernel keyring is blocked here") && rows[2].2 == "it is used", "{rows:?}");
+
+    fs::set_permissions(&key, Permissions::from_mode(0o644)).unwrap();
+    let found = examined(&doctor(), &["key-file"]);
+    assert!(found.len() == 1 && found[0].2.contains("others can read the key"), "{found:?}");
+    fs::set_permissions(&key, Permissions::from_mode(0o400)).unwrap();
+    assert_eq!(examined(&doctor(), &["key-file"]), []);
+}
+
+#[test]
+fn logout_all_removes_sealed_files_even_without_their_key() {
+    let home = Home::new();
+    let person = Person::new(&home);
+    person.get().env("KEYROLE_STORE", "file").env("KEYROLE_FILE_KEY", FILE_KEY).output().document();
+    assert_eq!(sealed(&home).len(), 1);
+    let out = without_bus(person.keyrole(Login::Bare, ["logout", "--all"])).output();
+    assert!(out.code == 0 && out.stderr.contains("1 cached session removed"), "{out:?}");
+    assert_eq!(sealed(&home).len(), 0);
 }
 
 #[test]
@@ -503,6 +572,101 @@ fn logout_all_says_so_if_sessions_that_spilled_cannot_be_removed() {
     bus.of(person.get()).output().document();
     let out = without_bus(person.keyrole(Login::Bare, ["logout", "--all"])).output();
     out.fails(1, &["cannot remove a session", "secret-service"]);
+}
+
+#[test]
+fn a_session_that_spilled_is_found_where_the_state_directory_cannot_be_written_and_status_says_where_it_is() {
+    let home = Home::new();
+    let person = Person::new(&home);
+    let bus = Bus::with_keyring(&person);
+    person.fill_the_keyring();
+    let run = |run: Run| bus.of(run).env("XDG_STATE_HOME", "/proc");
+    let first = run(person.get()).output().key();
+    assert_eq!(run(person.get()).output().key(), first);
+    let status = run(person.keyrole(Login::Bare, ["status", "prod"])).output();
+    assert_eq!((status.code, status.stderr.as_str()), (0, ""), "{status:?}");
+    assert!(status.stdout.contains("secret-service") && !status.stdout.contains("keyutils"), "{status:?}");
+}
+
+#[test]
+fn expired_entries_make_room_in_a_full_keyring() {
+    let home = Home::new();
+    let person = Person::new(&home);
+    person.get().output().document();
+    // A key that is larger than an entry. What has expired still counts against the quota.
+    person.succeeds(["keyctl", "padd", "user", "keyrole:old", "@u"], &[b'x'; 3000]);
+    let find_old = || person.keys().into_iter().find(|key| key.name == "keyrole:old");
+    let expire = "keyctl link @u @s; exec keyctl timeout \"$1\" 1";
+    let serial = find_old().expect("the key").serial;
+    person.succeeds(["keyctl", "session", "-", "sh", "-c", expire, "sh", &serial], b"");
+    let deadline = Instant::now() + PATIENCE;
+    while find_old().expect("the kernel keeps it for five minutes").timeout != "expd" {
+        assert!(Instant::now() < deadline, "it does not expire");
+    }
+    person.fill_the_keyring();
+    home.add_config(&home.role("reader", READER, ""));
+    let get = || without_bus(person.keyrole(Login::Bare, ["get", "reader"])).output().key();
+    assert_eq!(get(), get());
+    assert!(find_old().is_none(), "{:?}", person.keys());
+}
+
+/// Gets sixty roles twice, and checks that the second round asks AWS nothing.
+#[track_caller]
+fn sixty_roles_are_hits(home: &Home, run: impl Fn(&str) -> Run) {
+    const ROLES: usize = 60;
+    let names: Vec<String> = (0..ROLES).map(|n| format!("role{n}")).collect();
+    let role = |name: &String| home.role(name, ADMIN, &format!("role_session_name = {name}"));
+    home.write_config(&format!("[profile base]\n{}", names.iter().map(role).collect::<String>()));
+    let first: Vec<String> = names.iter().map(|name| run(name).output().key()).collect();
+    assert_eq!(home.sts.attempts("AssumeRole"), ROLES);
+    let again: Vec<String> = names.iter().map(|name| run(name).output().key()).collect();
+    assert_eq!((again, home.sts.attempts("AssumeRole")), (first, ROLES));
+}
+
+#[test]
+fn sixty_live_roles_are_all_hits_with_the_kernel_keyring_and_the_secret_service() {
+    let home = Home::new();
+    let person = Person::new(&home);
+    let bus = Bus::with_keyring(&person);
+    sixty_roles_are_hits(&home, |name| bus.of(person.keyrole(Login::Bare, ["get", name])));
+    let (in_kernel, spilled) = (person.keys().len(), bus.items(&person).0.len());
+    assert!(in_kernel >= 10 && in_kernel + spilled == 60, "{in_kernel} and {spilled}");
+}
+
+#[test]
+fn sixty_live_roles_are_all_hits_with_the_kernel_keyring_and_sealed_files() {
+    let home = Home::new();
+    let person = Person::new(&home);
+    let run = |name: &str| without_bus(person.keyrole(Login::Bare, ["get", name])).env("KEYROLE_FILE_KEY", FILE_KEY);
+    sixty_roles_are_hits(&home, run);
+    let (in_kernel, spilled) = (person.keys().len(), sealed(&home).len());
+    assert!(in_kernel >= 10 && in_kernel + spilled == 60, "{in_kernel} and {spilled}");
+}
+
+#[test]
+fn where_there_is_no_keyring_sealed_files_keep_the_session_and_only_with_a_key() {
+    let home = Home::new();
+    let person = Person::new(&home);
+    let run = || blocked(without_bus(person.get()), "EPERM");
+    assert_ne!(run().output().key(), run().output().key());
+    assert_eq!(sealed(&home).len(), 0);
+    let first = run().env("KEYROLE_FILE_KEY", FILE_KEY).output().key();
+    assert_eq!(run().env("KEYROLE_FILE_KEY", FILE_KEY).output().key(), first);
+    let status = blocked(without_bus(person.keyrole(Login::Bare, ["status", "prod"])), "EPERM");
+    let status = status.env("KEYROLE_FILE_KEY", FILE_KEY).output();
+    assert!(status.code == 0 && status.stdout.contains("  file"), "{status:?}");
+}
+
+#[test]
+fn a_locked_keyring_leaves_the_session_to_sealed_files() {
+    let home = Home::new();
+    let person = Person::new(&home);
+    let keyrings = tempfile::tempdir().unwrap();
+    drop(Bus::with_keyring_in(&keyrings, &person, "right"));
+    let bus = Bus::with_keyring_in(&keyrings, &person, "wrong");
+    let run = || blocked(bus.of(person.get()), "EPERM").env("KEYROLE_FILE_KEY", FILE_KEY);
+    assert_eq!(run().output().key(), run().output().key());
+    assert_eq!(sealed(&home).len(), 1);
 }
 
 #[test]
@@ -644,19 +808,38 @@ fn fifty_connections_in_a_row_neither_miss_nor_end_the_secret_service() {
 }
 
 #[test]
-fn a_secret_service_that_has_stopped_answering_holds_nobody_up() {
+fn a_secret_service_that_has_stopped_answering_is_asked_once_a_minute() {
     let home = Home::new();
     let person = Person::new(&home);
     let bus = Bus::with_keyring(&person);
+    let run = || bus.of(person.get()).env("KEYROLE_STORE", "secret-service");
+    let later = |run: Run| run.under(["faketime", "-f", "+61s"]);
     bus.signal_keyring("STOP");
     let start = Instant::now();
-    let mute: Output = bus.of(person.get()).env("KEYROLE_STORE", "secret-service").output();
-    mute.document();
+    run().output().document();
     assert!(start.elapsed() < NOT_FOR_EVER, "{:?}", start.elapsed());
     is_logged(&home, "not_stored", "the secret-service does not answer");
     bus.signal_keyring("CONT");
-    let first = bus.of(person.get()).env("KEYROLE_STORE", "secret-service").output().key();
-    assert_eq!(bus.of(person.get()).env("KEYROLE_STORE", "secret-service").output().key(), first);
+
+    // It would answer now, so an entry shows that it was asked.
+    run().output().document();
+    is_logged(&home, "not_stored", "the secret-service did not answer less than a minute ago");
+    assert_eq!(bus.items(&person).0.len(), 0);
+    let first = later(run()).output().key();
+    assert_eq!(bus.items(&person).0.len(), 1);
+    assert_eq!(later(run()).output().key(), first);
+}
+
+#[test]
+fn a_mute_secret_service_leaves_that_of_another_bus_alone() {
+    let home = Home::new();
+    let person = Person::new(&home);
+    let (mute, other) = (Bus::with_keyring(&person), Bus::with_keyring(&person));
+    let run = |bus: &Bus| bus.of(person.get()).env("KEYROLE_STORE", "secret-service").output().key();
+    mute.signal_keyring("STOP");
+    run(&mute);
+    let first = run(&other);
+    assert_eq!(run(&other), first);
 }
 
 #[test]
@@ -685,31 +868,51 @@ fn a_bus_that_accepts_and_never_answers_holds_nobody_up() {
 }
 
 #[test]
-fn a_locked_collection_holds_nobody_up_even_if_nobody_answers_its_prompt() {
+fn a_locked_keyring_holds_nobody_up_and_get_asks_nobody_to_unlock_it() {
     let home = Home::new();
     let person = Person::new(&home);
     let keyrings = tempfile::tempdir().unwrap();
-    let run = || person.get().env("KEYROLE_STORE", "secret-service");
+    let run = || person.get().env("KEYROLE_STORE", "secret-service").env("DISPLAY", ":0");
     let bus = Bus::with_keyring_in(&keyrings, &person, "right");
     let first = bus.of(run()).output().key();
     drop(bus);
-    for has_prompter in [false, true] {
-        let bus = Bus::with_keyring_in(&keyrings, &person, "wrong");
-        if has_prompter {
-            bus.add_mute_prompter();
-        }
-        let start = Instant::now();
-        assert_ne!(bus.of(run()).output().key(), first);
-        assert!(start.elapsed() < NOT_FOR_EVER, "{:?}", start.elapsed());
-        let why = if has_prompter { "the secret-service does not answer" } else { "the secret-service failed" };
-        is_logged(&home, "not_stored", why);
-        for which in ["prod", "--all"] {
-            let logout = bus.of(person.keyrole(Login::Bare, ["logout", which])).env("KEYROLE_STORE", "secret-service");
-            logout.output().fails(1, &["cannot remove a session", why]);
-        }
+    let bus = Bus::with_keyring_in(&keyrings, &person, "wrong");
+    bus.add_mute_prompter();
+    let start = Instant::now();
+    assert_ne!(bus.of(run()).output().key(), first);
+    assert!(start.elapsed() < NOT_FOR_EVER, "{:?}", start.elapsed());
+    is_logged(&home, "not_stored", "the secret-service is locked");
+    for which in ["prod", "--all"] {
+        let logout = bus.of(person.keyrole(Login::Bare, ["logout", which])).env("KEYROLE_STORE", "secret-service");
+        logout.output().fails(1, &["cannot remove a session", "the secret-service is locked"]);
     }
+    assert!(!bus.asked().exists(), "somebody was asked");
+    drop(bus);
     let bus = Bus::with_keyring_in(&keyrings, &person, "right");
     assert_eq!(bus.of(run()).output().key(), first);
+}
+
+#[test]
+fn login_lets_a_person_unlock_the_keyring_where_there_is_a_desktop() {
+    let home = Home::new();
+    let person = Person::new(&home);
+    let keyrings = tempfile::tempdir().unwrap();
+    drop(Bus::with_keyring_in(&keyrings, &person, "right"));
+    let bus = Bus::with_keyring_in(&keyrings, &person, "wrong");
+    bus.add_mute_prompter();
+    let login = || bus.of(person.keyrole(Login::Bare, ["login", "prod"])).env("KEYROLE_STORE", "secret-service");
+    login().output().fails(1, &["no session can be kept here", "no desktop here to ask on"]);
+    assert!(!bus.asked().exists());
+
+    let terminal = login().env("DISPLAY", ":0").in_terminal();
+    let deadline = Instant::now() + PATIENCE;
+    while !bus.asked().exists() {
+        assert!(Instant::now() < deadline, "nobody is asked: {}", terminal.shown());
+    }
+    terminal.send("\x03");
+    let (out, _) = terminal.finish_with_screen();
+    assert_ne!(out.code, 0, "{out:?}");
+    assert_eq!(home.sts.attempts("AssumeRole"), 0);
 }
 
 #[test]
@@ -833,7 +1036,7 @@ fn status_exits_3_with_nothing_cached_and_shows_what_is_as_a_table_or_as_json() 
         table.stdout.lines().map(|line| line.split("  ").filter(|cell| !cell.is_empty()).collect()).collect();
     assert_eq!(
         lines[0].iter().map(|cell| cell.trim()).collect::<Vec<_>>(),
-        ["PROFILE", "ACCOUNT", "ROLE", "SESSION", "MFA SESSION", "STORE"]
+        ["PROFILE", "ACCOUNT", "ROLE", "SESSION", "MFA SESSION", "STORE", "LAST EVENT"]
     );
     assert_eq!((lines[1][0], lines[1][1].trim(), lines[1][2].trim()), ("prod", "444455556666", "Admin"));
     assert_eq!(lines.len(), 2);

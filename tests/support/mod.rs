@@ -7,6 +7,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
 use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -112,7 +113,9 @@ impl Home {
     }
 
     pub fn write_credentials(&self, text: &str) {
-        std::fs::write(self.path().join(".aws/credentials"), text).expect("~/.aws/credentials");
+        let path = self.path().join(".aws/credentials");
+        std::fs::write(&path, text).expect("~/.aws/credentials");
+        std::fs::set_permissions(path, PermissionsExt::from_mode(0o600)).expect("its mode");
     }
 
     /// Gives the log's lines.
@@ -121,9 +124,11 @@ impl Home {
         text.lines().map(|line| serde_json::from_str(line).expect("a JSON line")).collect()
     }
 
-    /// Gives the events of the log, in order.
+    /// Gives the events of the log in order, but for the hits, of which there are as many as there were answers.
     pub fn events(&self) -> Vec<String> {
-        self.log().iter().map(|line| line["event"].as_str().expect("an event").to_owned()).collect()
+        let log = self.log();
+        let events = log.iter().map(|line| line["event"].as_str().expect("an event"));
+        events.filter(|event| *event != "hit").map(str::to_owned).collect()
     }
 
     /// Waits until the log has a line with this event, as a detached process writes it.

@@ -505,8 +505,14 @@ fn serve(mut stream: impl Read + Write, shared: &Shared) -> io::Result<()> {
             }
         };
         let keep_alive = request.keep_alive;
-        let control = request.path.starts_with("/_");
-        let outcome = if control { Some(control_answer(&request, shared)) } else { answer_call(&request, shared) };
+        let outcome = if request.path.starts_with("/_") {
+            Some(control_answer(&request, shared))
+        } else if request.method == "GET" && request.path == "/" && request.params().is_empty() {
+            // STS sends those who call nothing to its page on the web.
+            Some(Answer::text(302, String::new()))
+        } else {
+            answer_call(&request, shared)
+        };
         let Some(answer) = outcome else { return Ok(()) };
         let date = now(shared.lock().clock_offset);
         let bytes = answer.to_bytes(date, keep_alive);

@@ -171,6 +171,7 @@ impl Answer {
     pub(super) fn to_bytes(&self, date: i64, keep_alive: bool) -> Vec<u8> {
         let reason = match self.status {
             200 => "OK",
+            302 => "Found",
             400 => "Bad Request",
             403 => "Forbidden",
             404 => "Not Found",

@@ -1,0 +1,188 @@
+//! Owns the checks of the lines in a profile: the one that runs keyrole, values with comments, keys nobody knows.
+
+use super::{Patient, Report, place};
+use crate::config::{Property, SectionKind, Sections, without_prefix};
+use crate::error::Printable;
+use crate::process_line;
+use crate::profile;
+use std::path::Path;
+
+/// Gives the profile that a `credential_process` line asks keyrole for.
+pub fn target(line: &str) -> Option<String> {
+    if !profile::names_keyrole(line) {
+        return None;
+    }
+    let words = process_line::words(line);
+    let after_get = words.iter().skip_while(|word| *word != "get").skip(1);
+    after_get.filter(|word| !word.starts_with('-')).map(|word| word.to_owned()).next()
+}
+
+/// Checks what is wrong with the files as a whole.
+pub fn duplicates(report: &mut Report, sections: &Sections) {
+    let looked_at = "sections and keys that stand twice";
+    match sections.duplicate() {
+        None => report.ok("duplicate", looked_at, "none"),
+        Some((name, late)) => {
+            let what =
+                format!("`{}` stands twice, for which boto3 and the AWS CLI refuse the whole file", Printable(&name));
+            report.fail("duplicate", looked_at, what, &[&format!("in {}: remove one of the two", place(late))]);
+        }
+    }
+}
+
+/// Checks the lines of one profile.
+pub fn check(report: &mut Report, patient: &Patient, this: &Path) {
+    let of_profile = || patient.sections.properties(SectionKind::Profile, patient.name);
+    if let Some(line) = of_profile().find(|property| property.is("credential_process")) {
+        process(report, patient, line, this);
+    }
+    let mut any = false;
+    for property in of_profile().filter(|property| property.block.is_none()) {
+        any |= comment(report, patient, property) | unknown(report, property);
+    }
+    if !any {
+        report.ok("keys", "the keys and values of the profile", "every key is known, and no value has a comment");
+    }
+}
+
+fn process(report: &mut Report, patient: &Patient, line: &Property, this: &Path) {
+    let looked_at = &format!("`credential_process` in {}", place(line));
+    let words = process_line::words(&line.value);
+    let Some(program) = words.first() else { return };
+    let here = this.display();
+    let right = match process_line::line(this, patient.name) {
+        Ok(line) => format!("credential_process = {line}"),
+        Err(error) => format!("{}: {}", error.message(), error.hint_text().unwrap_or_default()),
+    };
+    let path = Path::new(program);
+    if !profile::names_keyrole(&line.value) {
+        let mend = [right.as_str()];
+        report.warn("line", looked_at, "it runs another program than keyrole", &mend);
+        return;
+    }
+    if !path.is_absolute() {
+        let what = format!(
+            "`{}` is not an absolute path: it works only where the caller's `PATH` or directory fits",
+            Printable(program)
+        );
+        report.fail("line", looked_at, what, &[&right]);
+        return;
+    }
+    match std::fs::metadata(path) {
+        Err(error) => {
+            report.fail("line", looked_at, format!("`{}`: {error}", Printable(program)), &[&right]);
+            return;
+        }
+        Ok(metadata) if !is_executable(&metadata) => {
+            let what = format!("`{}` cannot be executed", Printable(program));
+            report.fail("line", looked_at, what, &[&format!("chmod +x {program}")]);
+            return;
+        }
+        Ok(_) => {}
+    }
+    match words.get(1).map(String::as_str) {
+        None => {
+            report.fail("line", looked_at, "there is no argument; keyrole needs `get` and a profile", &[&right]);
+            return;
+        }
+        Some("get") => {}
+        Some(_) => {
+            report.fail("line", looked_at, "the command is not `get`", &[&right]);
+            return;
+        }
+    }
+    match target(&line.value) {
+        None => report.fail("line", looked_at, "`get` needs a profile", &[&right]),
+        Some(name) if !patient.sections.contains(SectionKind::Profile, &name) => {
+            let what = format!("there is no profile `{}`", Printable(&name));
+            report.fail("line", looked_at, what, &[&right]);
+        }
+        Some(_) if line.value.contains(['"', '\'']) => {
+            let what = "the quotes break minio's client, which splits the line at spaces";
+            report.warn("line", looked_at, what, &["use a path and a profile name without spaces, and no quotes"]);
+        }
+        Some(_)
+            if program.contains(char::is_whitespace)
+                || line.value.contains(|c| process_line::SHELL_CHARACTERS.contains(c)) =>
+        {
+            let what = "it has characters that a shell takes for its own; most SDKs give the line to one";
+            let mend = if cfg!(windows) {
+                r"put keyrole.exe into a directory without such characters and spaces, such as C:\keyrole".to_owned()
+            } else {
+                format!("ln -s '{here}' /usr/local/bin/keyrole")
+            };
+            report.fail("line", looked_at, what, &[&mend, &right]);
+        }
+        Some(_) if is_another(path, this) => {
+            let what = format!("it runs another keyrole than this one, which is `{here}`");
+            report.warn("line", looked_at, what, &[&right]);
+        }
+        Some(_) => report.ok("line", looked_at, "it runs this keyrole in a way that every SDK understands"),
+    }
+}
+
+fn is_another(path: &Path, this: &Path) -> bool {
+    let real = |path: &Path| std::fs::canonicalize(path).ok();
+    real(path) != real(this)
+}
+
+#[cfg(unix)]
+fn is_executable(metadata: &std::fs::Metadata) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    metadata.is_file() && metadata.permissions().mode() & 0o111 != 0
+}
+
+#[cfg(not(unix))]
+fn is_executable(metadata: &std::fs::Metadata) -> bool {
+    metadata.is_file()
+}
+
+/// The SDKs' specification ends a value at white space and `#` or `;`; botocore keeps all of it.
+fn comment(report: &mut Report, patient: &Patient, property: &Property) -> bool {
+    let raw = patient.files.line_of(property);
+    let value = raw.split_once(['=', ':']).map_or("", |(_, value)| value.trim_ascii());
+    let first = property.value.lines().next().unwrap_or_default();
+    if value == first {
+        return false;
+    }
+    report.warn(
+        "comment",
+        &format!("`{}` in {}", property.key, place(property)),
+        "a comment after the value belongs to it for boto3 and the AWS CLI",
+        &["put the comment on a line of its own"],
+    );
+    true
+}
+
+fn unknown(report: &mut Report, property: &Property) -> bool {
+    // Those with the prefix are refused when the plan is made.
+    if without_prefix(property.key).is_some() {
+        return false;
+    }
+    let Some(right) = profile::misspelt(property.key) else { return false };
+    report.warn(
+        "misspelt",
+        &format!("`{}` in {}", Printable(property.key), place(property)),
+        "no SDK knows this key",
+        &[&format!("did you mean `{right}`?")],
+    );
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_profile_of_a_line_is_found_behind_quotes_and_flags() {
+        for (line, expected) in [
+            ("/usr/bin/keyrole get prod", Some("prod")),
+            ("\"/a b/keyrole\" get --no-prompt 'my prod'", Some("my prod")),
+            ("keyrole.exe get prod --refresh", Some("prod")),
+            ("/usr/bin/keyrole get", None),
+            ("/usr/bin/other get prod", None),
+        ] {
+            assert_eq!(target(line).as_deref(), expected, "{line}");
+        }
+    }
+}
