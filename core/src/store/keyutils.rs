@@ -114,9 +114,13 @@ impl SecretStore for Keyutils {
         let key = added.map_err(unavailable)?;
         let user = Permission::VIEW | Permission::READ | Permission::WRITE | Permission::SEARCH;
         let permissions = KeyPermissionsBuilder::builder().posessor(Permission::ALL).user(user).build();
-        key.set_perms(permissions).map_err(unavailable)?;
         // The kernel forgets the entry by itself, and gives its bytes back to the quota.
-        key.set_timeout(usize::try_from(ttl.as_secs()).unwrap_or(usize::MAX).max(1)).map_err(unavailable)
+        let seconds = usize::try_from(ttl.as_secs()).unwrap_or(usize::MAX).max(1);
+        match key.set_perms(permissions).and_then(|()| key.set_timeout(seconds)) {
+            // Another process has removed it in the meantime, which is as if it had done so a moment later.
+            Err(error) if is_missing(&error) => Ok(()),
+            done => done.map_err(unavailable),
+        }
     }
 
     fn delete(&self, name: &str) -> Result<bool, StoreError> {
@@ -169,4 +173,26 @@ fn unavailable(error: KeyError) -> StoreError {
         }
         other => format!("the kernel keyring failed: {other}"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_that_another_process_removes_while_it_is_written_is_no_failure() {
+        let name = format!("keyrole:test-race-{}", std::process::id());
+        let write_and_remove = || {
+            for _ in 0..500 {
+                Keyutils.set(&name, b"probe", Duration::from_secs(60)).unwrap();
+                Keyutils.delete(&name).unwrap();
+            }
+        };
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(write_and_remove);
+            }
+        });
+        assert_eq!(Keyutils.get(&name), Ok(None));
+    }
 }
