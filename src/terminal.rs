@@ -3,7 +3,8 @@
 //!
 //! Rules of every dialogue:
 //! - It never touches stdin, stdout or stderr, which belong to the SDK that runs us.
-//! - It asks only in the terminal's foreground; reading from the background would stop the process.
+//! - It asks only in the terminal's foreground; reading from the background would stop the process. It takes the
+//!   foreground only from programs above it that wait for it, and gives it back.
 //! - It looks at the foreground again before it reads, and goes when that is no longer ours: what is typed then is
 //!   for the shell.
 //! - The terminal's modes are left as they were, however the dialogue ends.
@@ -30,8 +31,17 @@ pub struct Terminal {
     output: File,
 }
 
-/// Opens the terminal device; says why there is none to ask on.
+/// Opens the terminal device in whose foreground we are; says why there is none.
 pub fn open() -> std::result::Result<Terminal, &'static str> {
+    open_where(os::is_foreground)
+}
+
+/// Opens the terminal device to ask on, in whose foreground we are or can become; says why there is none.
+pub fn open_to_ask() -> std::result::Result<Terminal, &'static str> {
+    open_where(|terminal| os::is_foreground(terminal) || os::lender(terminal).is_some())
+}
+
+fn open_where(is_ours: fn(&File) -> bool) -> std::result::Result<Terminal, &'static str> {
     const NONE: &str = "there is no terminal to ask on";
     let (input, output) = if cfg!(windows) { ("CONIN$", "CONOUT$") } else { ("/dev/tty", "/dev/tty") };
     let open = |path, options: &mut OpenOptions| options.open(path).map_err(|_| NONE);
@@ -39,7 +49,7 @@ pub fn open() -> std::result::Result<Terminal, &'static str> {
         input: open(input, OpenOptions::new().read(true).write(true))?,
         output: open(output, OpenOptions::new().read(true).write(true))?,
     };
-    if os::is_foreground(&terminal.input) { Ok(terminal) } else { Err(os::NOT_OURS) }
+    if is_ours(&terminal.input) { Ok(terminal) } else { Err(os::NOT_OURS) }
 }
 
 impl Terminal {
@@ -174,8 +184,11 @@ fn read(mut terminal: &File) -> io::Result<SecretBytes> {
 #[cfg(unix)]
 mod os {
     use super::{Event, read};
+    use crate::caller;
+    use crate::sys::set_foreground;
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    use rustix::termios::{self, InputModes, LocalModes, OptionalActions, OutputModes, Termios};
+    use rustix::process::{Pid, getpgrp};
+    use rustix::termios::{self, InputModes, LocalModes, OptionalActions, OutputModes, SpecialCodeIndex, Termios};
     use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
     use std::fs::File;
     use std::io;
@@ -187,11 +200,20 @@ mod os {
     /// How often the foreground is looked at while nothing happens; nobody notices a tenth of a second.
     const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
+    /// In place of the key that stops a job: none does (`_POSIX_VDISABLE` of Linux and macOS differ).
+    const NO_KEY: u8 = if cfg!(target_os = "linux") { 0 } else { 0xff };
+
     /// Why a terminal that is there is none to ask on.
     pub const NOT_OURS: &str = "this is a background job of its terminal, which cannot be asked";
 
     pub fn is_foreground(terminal: &File) -> bool {
-        termios::tcgetpgrp(terminal).is_ok_and(|group| group == rustix::process::getpgrp())
+        termios::tcgetpgrp(terminal).is_ok_and(|group| group == getpgrp())
+    }
+
+    /// Gives the process group in the foreground if it would lend that to us.
+    pub fn lender(terminal: &File) -> Option<Pid> {
+        let group = termios::tcgetpgrp(terminal).ok()?;
+        caller::is_awaited_in(group.as_raw_nonzero().get().unsigned_abs()).then_some(group)
     }
 
     /// The signals that end a prompt. Registered once for the process, as they cannot be unregistered cleanly.
@@ -220,17 +242,23 @@ mod os {
         Ok(SIGNALS.get_or_init(|| Signals { wake, caught, is_over, was_resumed }))
     }
 
-    /// Signals and modes for as long as a prompt is open; both as before when it is dropped.
+    /// Signals, modes and foreground for as long as a prompt is open; all as before when it is dropped.
     pub struct Watch {
         signals: &'static Signals,
+        lender: Option<Pid>,
         restore: Option<(File, Termios)>,
     }
 
     impl Watch {
         pub fn start(terminal: &File) -> io::Result<Self> {
-            let signals = signals()?;
-            signals.is_over.store(false, Ordering::SeqCst);
-            Ok(Self { signals, restore: make_sane(terminal)? })
+            let mut watch = Self { signals: signals()?, lender: None, restore: None };
+            watch.signals.is_over.store(false, Ordering::SeqCst);
+            if !is_foreground(terminal) {
+                watch.lender = Some(lender(terminal).ok_or_else(|| io::Error::other(NOT_OURS))?);
+                set_foreground(terminal, getpgrp())?;
+            }
+            watch.restore = watch.make_sane(terminal)?;
+            Ok(watch)
         }
 
         pub fn wait(&self, terminal: &File, deadline: Instant) -> io::Result<Event> {
@@ -244,7 +272,7 @@ mod os {
                 }
                 if self.signals.was_resumed.swap(false, Ordering::SeqCst) {
                     // The shell has put the terminal into a mode of its own meanwhile.
-                    make_sane(terminal)?;
+                    self.make_sane(terminal)?;
                     return Ok(Event::Resumed);
                 }
                 let left = deadline.saturating_duration_since(Instant::now());
@@ -268,6 +296,27 @@ mod os {
                 }
             }
         }
+
+        /// Makes the terminal read lines and echo them, as a program before us may have left it in another mode.
+        fn make_sane(&self, terminal: &File) -> io::Result<Option<(File, Termios)>> {
+            let before = termios::tcgetattr(terminal)?;
+            let mut sane = before.clone();
+            sane.local_modes |= LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG | LocalModes::IEXTEN;
+            sane.input_modes |= InputModes::ICRNL;
+            sane.output_modes |= OutputModes::OPOST | OutputModes::ONLCR;
+            if self.lender.is_some() {
+                // No shell waits for a job that is stopped here: the terminal would belong to nobody.
+                sane.special_codes[SpecialCodeIndex::VSUSP] = NO_KEY;
+            }
+            let modes = |of: &Termios| {
+                (of.local_modes, of.input_modes, of.output_modes, of.special_codes[SpecialCodeIndex::VSUSP])
+            };
+            if self.lender.is_none() && modes(&sane) == modes(&before) {
+                return Ok(None);
+            }
+            termios::tcsetattr(terminal, OptionalActions::Now, &sane)?;
+            Ok(Some((terminal.try_clone()?, before)))
+        }
     }
 
     impl Drop for Watch {
@@ -278,23 +327,11 @@ mod os {
             {
                 // There is nobody left to tell if it fails.
                 let _ = termios::tcsetattr(&terminal, OptionalActions::Now, &modes);
+                if let Some(lender) = self.lender {
+                    let _ = set_foreground(&terminal, lender);
+                }
             }
             self.signals.is_over.store(true, Ordering::SeqCst);
         }
-    }
-
-    /// Makes the terminal read lines and echo them, as a program before us may have left it in another mode.
-    fn make_sane(terminal: &File) -> io::Result<Option<(File, Termios)>> {
-        let before = termios::tcgetattr(terminal)?;
-        let mut sane = before.clone();
-        sane.local_modes |= LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG | LocalModes::IEXTEN;
-        sane.input_modes |= InputModes::ICRNL;
-        sane.output_modes |= OutputModes::OPOST | OutputModes::ONLCR;
-        let modes = |of: &Termios| (of.local_modes, of.input_modes, of.output_modes);
-        if modes(&sane) == modes(&before) {
-            return Ok(None);
-        }
-        termios::tcsetattr(terminal, OptionalActions::Now, &sane)?;
-        Ok(Some((terminal.try_clone()?, before)))
     }
 }

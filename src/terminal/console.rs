@@ -29,6 +29,11 @@ pub fn is_foreground(_console: &File) -> bool {
     console::has_window()
 }
 
+/// Nobody has to lend what does not exist.
+pub fn lender(_console: &File) -> Option<()> {
+    None
+}
+
 /// Ctrl-C and modes for as long as a prompt is open; both as before when it is dropped.
 pub struct Watch {
     restore: Option<(File, u32)>,
