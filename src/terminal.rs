@@ -22,6 +22,8 @@ mod console;
 #[cfg(windows)]
 use console as os;
 
+pub use os::Interrupts;
+
 /// The longest line that is looked at; the ARN of a role with a path can have some 600 bytes.
 const MAX_LINE_BYTES: usize = 1024;
 
@@ -242,17 +244,40 @@ mod os {
         Ok(SIGNALS.get_or_init(|| Signals { wake, caught, is_over, was_resumed }))
     }
 
+    /// As long as it lives, the signals that end a prompt do not end the process.
+    pub struct Interrupts(&'static Signals);
+
+    impl Interrupts {
+        /// Begins to catch them.
+        pub fn catch() -> io::Result<Self> {
+            let signals = signals()?;
+            signals.is_over.store(false, Ordering::SeqCst);
+            Ok(Self(signals))
+        }
+
+        /// Gives the signal that has come.
+        pub fn caught(&self) -> Option<i32> {
+            let signal = self.0.caught.load(Ordering::SeqCst);
+            (signal != 0).then_some(signal as i32)
+        }
+    }
+
+    impl Drop for Interrupts {
+        fn drop(&mut self) {
+            self.0.is_over.store(true, Ordering::SeqCst);
+        }
+    }
+
     /// Signals, modes and foreground for as long as a prompt is open; all as before when it is dropped.
     pub struct Watch {
-        signals: &'static Signals,
+        interrupts: Interrupts,
         lender: Option<Pid>,
         restore: Option<(File, Termios)>,
     }
 
     impl Watch {
         pub fn start(terminal: &File) -> io::Result<Self> {
-            let mut watch = Self { signals: signals()?, lender: None, restore: None };
-            watch.signals.is_over.store(false, Ordering::SeqCst);
+            let mut watch = Self { interrupts: Interrupts::catch()?, lender: None, restore: None };
             if !is_foreground(terminal) {
                 watch.lender = Some(lender(terminal).ok_or_else(|| io::Error::other(NOT_OURS))?);
                 set_foreground(terminal, getpgrp())?;
@@ -263,14 +288,13 @@ mod os {
 
         pub fn wait(&self, terminal: &File, deadline: Instant) -> io::Result<Event> {
             loop {
-                let signal = self.signals.caught.load(Ordering::SeqCst);
-                if signal != 0 {
-                    return Ok(Event::Signal(signal as i32));
+                if let Some(signal) = self.interrupts.caught() {
+                    return Ok(Event::Signal(signal));
                 }
                 if !is_foreground(terminal) {
                     return Ok(Event::Background);
                 }
-                if self.signals.was_resumed.swap(false, Ordering::SeqCst) {
+                if self.interrupts.0.was_resumed.swap(false, Ordering::SeqCst) {
                     // The shell has put the terminal into a mode of its own meanwhile.
                     self.make_sane(terminal)?;
                     return Ok(Event::Resumed);
@@ -280,15 +304,14 @@ mod os {
                     return Ok(Event::Deadline);
                 }
                 let mut sources =
-                    [PollFd::new(terminal, PollFlags::IN), PollFd::new(&self.signals.wake, PollFlags::IN)];
+                    [PollFd::new(terminal, PollFlags::IN), PollFd::new(&self.interrupts.0.wake, PollFlags::IN)];
                 let nap = Timespec::try_from(left.min(LOOK_AGAIN)).map_err(io::Error::other)?;
                 match poll(&mut sources, Some(&nap)) {
                     Ok(_) | Err(rustix::io::Errno::INTR) => {}
                     Err(error) => return Err(error.into()),
                 }
                 let is_ready = !sources[0].revents().is_empty();
-                let is_signalled = self.signals.caught.load(Ordering::SeqCst) != 0;
-                if is_ready && !is_signalled && is_foreground(terminal) {
+                if is_ready && self.interrupts.caught().is_none() && is_foreground(terminal) {
                     match read(terminal) {
                         Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                         read => return read.map(Event::Input),
@@ -331,7 +354,6 @@ mod os {
                     let _ = set_foreground(&terminal, lender);
                 }
             }
-            self.signals.is_over.store(true, Ordering::SeqCst);
         }
     }
 }
