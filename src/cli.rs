@@ -152,7 +152,7 @@ pub struct Exec {
     /// The profile in ~/.aws/config
     pub profile: String,
     /// The command and its arguments
-    #[arg(last = true, required = true, value_name = "CMD")]
+    #[arg(required = true, trailing_var_arg = true, value_name = "CMD")]
     pub command: Vec<OsString>,
 }
 

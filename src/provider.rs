@@ -5,16 +5,17 @@
 
 use crate::cache::{Fingerprint, SessionCache};
 use crate::caller::{self, Program};
+use crate::child;
 use crate::credentials::{Credentials, Freshness, Session};
 use crate::error::{Error, Kind, Result};
 use crate::flight::Flight;
 use crate::lock::{Refusal, Renewal};
 use crate::log::{Event, Log, Record};
 use crate::mfa::{self, Asker, Origin, TokenCode};
-use crate::network::{self, Network};
+use crate::network::{self, Network, SOURCE_TIMEOUT};
 use crate::notify;
 use crate::output;
-use crate::plan::{Mfa, Plan, Settings, Step};
+use crate::plan::{Mfa, Plan, Settings, Source, Step};
 use crate::source;
 use crate::store::{self, SecretStore};
 use crate::sts::{MfaCode, Sts};
@@ -87,13 +88,19 @@ impl<'a> Provider<'a> {
         store: &'a dyn SecretStore,
         options: Options,
     ) -> Self {
+        child::allow_waiting();
         let program = caller::program();
+        // Another program, a browser login or a metadata service has its own time before AWS is called at all.
+        let mut patience = settings.patience;
+        if !matches!(plan.source, Source::Keys { .. } | Source::Environment { .. }) {
+            patience.call = patience.call.saturating_add(SOURCE_TIMEOUT.as_secs().cast_signed());
+        }
         Self {
             world,
             plan,
             settings,
             cache: SessionCache::new(store),
-            flight: Flight::new(world, settings.patience, options.asker.may_ask(), program.clone()),
+            flight: Flight::new(world, patience, options.asker.may_ask(), program.clone()),
             options,
             log: Log::new(world),
             network: None,

@@ -69,7 +69,8 @@ pub fn run(arguments: &Login, world: &World) -> Result<()> {
     };
     thread::scope(|scope| {
         for _ in 1..WORKERS.min(names.len()) {
-            scope.spawn(work);
+            // At a limit of processes fewer do the same.
+            let _ = thread::Builder::new().spawn_scoped(scope, work);
         }
         work();
     });

@@ -1,13 +1,13 @@
 //! A window of the desktop: zenity or kdialog on Linux, osascript on macOS, PowerShell on Windows. Only where a display
 //! is really there.
 
-use super::helper;
 use super::request::{Answer, Question, until};
+use super::without_secrets;
 use crate::secret::{Secret, SecretBytes};
 use crate::world::World;
 use std::ffi::OsString;
 use std::io::Read;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 /// A code and what may surround it.
@@ -22,7 +22,7 @@ pub fn ask(question: &Question, world: &World) -> Answer {
         None => question.text.clone(),
     };
     for (program, arguments) in windows(&text, seconds, world) {
-        let mut command = helper(program);
+        let mut command = without_secrets(Command::new(program));
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         // The text goes by the environment where a script would have to quote it.
         command.env("KEYROLE_QUESTION", &text);
