@@ -131,7 +131,17 @@ impl<'a> Provider<'a> {
     /// # Errors
     /// As `session`.
     pub fn mfa_session(&mut self) -> Result<()> {
-        if self.plan.has_mfa_session() { self.session_after(1).map(|_| ()) } else { Ok(()) }
+        if !self.plan.has_mfa_session() {
+            return Ok(());
+        }
+        let result = self.session_after(1).map(|_| ());
+        // Where it is all that is wanted, this has been said.
+        if let Err(error) = &result
+            && self.plan.steps.len() > 1
+        {
+            self.note(Event::Failed, None, Some(error.message()));
+        }
+        result
     }
 
     /// Ends the run and gives the command line's code back if it was not needed.

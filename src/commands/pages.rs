@@ -81,7 +81,10 @@ fn page() -> std::io::Result<Vec<u8>> {
         let man = Man::new(subcommand.clone());
         let mut part = Vec::new();
         man.render_description_section(&mut part)?;
-        man.render_synopsis_section(&mut part)?;
+        // clap's own line says where `…` and `--` stand.
+        let usage = subcommand.clone().render_usage().to_string();
+        let usage = usage.trim_start_matches("Usage: ").replace('-', "\\-");
+        writeln!(part, ".SH SYNOPSIS\n.B {usage}")?;
         man.render_options_section(&mut part)?;
         writeln!(page, ".SS {}", subcommand.get_name())?;
         // What are sections on a page of their own are paragraphs here.

@@ -204,6 +204,11 @@ impl Asker {
         let request = Request { plan, mfa, rejected, used, patience: self.patience, world };
         match self.ask(&request, on_prompt) {
             Ok(code) => Ok((code?, Origin::Person)),
+            // In a terminal, advice to go to one is none.
+            Err(why) if self.prompt != PromptChoice::Auto && crate::terminal::open_to_ask().is_ok() => Err(needed(
+                &why,
+            )
+            .hint("set `keyrole_prompt` or `KEYROLE_PROMPT` to `auto`, which asks wherever somebody can be asked")),
             Err(why) => Err(needed(&why)),
         }
     }
