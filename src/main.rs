@@ -3,7 +3,7 @@
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use keyrole::cli::{Cli, Command, Get};
-use keyrole::commands::{ahead, doctor, env, exec, explain, get, log, login, logout, pages, setup, status};
+use keyrole::commands::{ahead, doctor, env, exec, explain, get, keys, log, login, logout, pages, setup, status};
 use keyrole::error::{Error, Result};
 use keyrole::output;
 use keyrole::world::World;
@@ -78,6 +78,7 @@ fn run(world: &World) -> Result<()> {
         Command::Doctor(options) => doctor::run(&options, called, world),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Setup(options) => setup::run(&options, called, world),
+        Command::Keys(arguments) => keys::run(&arguments, called, world),
         Command::Log(arguments) => log::run(&arguments, world),
         Command::Completions { shell } => pages::completions(shell),
         Command::Man => pages::man(),

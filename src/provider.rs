@@ -501,7 +501,7 @@ impl<'a> Provider<'a> {
     }
 
     fn source(&self) -> Result<Credentials> {
-        source::credentials(self.plan, self.network()?, &caller::session_name(self.world), self.world.now())
+        source::credentials(self.plan, self.network()?, self.options.is_typed, self.world)
     }
 
     fn sts(&self) -> Result<Sts<'_>> {

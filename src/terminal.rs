@@ -61,8 +61,20 @@ impl Terminal {
     /// # Errors
     /// The terminal has gone.
     pub fn dialogue<'a>(&'a mut self, subject: &'a Subject, patience: Duration) -> Result<Dialogue<'a>> {
-        let watch = os::Watch::start(&self.input).map_err(|error| broken(&error))?;
-        Ok(Dialogue { terminal: self, watch, subject, patience, deadline: Instant::now() + patience })
+        self.begin(subject, patience, true)
+    }
+
+    /// Begins to ask for something that is not to be seen while it is typed.
+    ///
+    /// # Errors
+    /// The terminal has gone.
+    pub fn hidden_dialogue<'a>(&'a mut self, subject: &'a Subject, patience: Duration) -> Result<Dialogue<'a>> {
+        self.begin(subject, patience, false)
+    }
+
+    fn begin<'a>(&'a mut self, subject: &'a Subject, patience: Duration, is_echoed: bool) -> Result<Dialogue<'a>> {
+        let watch = os::Watch::start(&self.input, is_echoed).map_err(|error| broken(&error))?;
+        Ok(Dialogue { terminal: self, watch, subject, patience, is_echoed, deadline: Instant::now() + patience })
     }
 }
 
@@ -80,6 +92,7 @@ pub struct Dialogue<'a> {
     watch: os::Watch,
     subject: &'a Subject,
     patience: Duration,
+    is_echoed: bool,
     deadline: Instant,
 }
 
@@ -102,6 +115,9 @@ impl Dialogue<'_> {
                     let room = MAX_LINE_BYTES - line.len();
                     line.extend_from_slice(&bytes[..bytes.len().min(room)]);
                     if bytes.contains(&b'\n') {
+                        if !self.is_echoed {
+                            self.leave_line();
+                        }
                         return Ok(Secret::new(String::from_utf8_lossy(&line)));
                     }
                 }
@@ -223,14 +239,15 @@ mod os {
     /// Signals and modes for as long as a prompt is open; both as before when it is dropped.
     pub struct Watch {
         signals: &'static Signals,
+        is_echoed: bool,
         restore: Option<(File, Termios)>,
     }
 
     impl Watch {
-        pub fn start(terminal: &File) -> io::Result<Self> {
+        pub fn start(terminal: &File, is_echoed: bool) -> io::Result<Self> {
             let signals = signals()?;
             signals.is_over.store(false, Ordering::SeqCst);
-            Ok(Self { signals, restore: make_sane(terminal)? })
+            Ok(Self { signals, is_echoed, restore: make_sane(terminal, is_echoed)? })
         }
 
         pub fn wait(&self, terminal: &File, deadline: Instant) -> io::Result<Event> {
@@ -244,7 +261,7 @@ mod os {
                 }
                 if self.signals.was_resumed.swap(false, Ordering::SeqCst) {
                     // The shell has put the terminal into a mode of its own meanwhile.
-                    make_sane(terminal)?;
+                    make_sane(terminal, self.is_echoed)?;
                     return Ok(Event::Resumed);
                 }
                 let left = deadline.saturating_duration_since(Instant::now());
@@ -283,11 +300,12 @@ mod os {
         }
     }
 
-    /// Makes the terminal read lines and echo them, as a program before us may have left it in another mode.
-    fn make_sane(terminal: &File) -> io::Result<Option<(File, Termios)>> {
+    /// Makes the terminal read lines, and echo them or not, as a program before us may have left it in another mode.
+    fn make_sane(terminal: &File, is_echoed: bool) -> io::Result<Option<(File, Termios)>> {
         let before = termios::tcgetattr(terminal)?;
         let mut sane = before.clone();
-        sane.local_modes |= LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG | LocalModes::IEXTEN;
+        sane.local_modes |= LocalModes::ICANON | LocalModes::ISIG | LocalModes::IEXTEN;
+        sane.local_modes.set(LocalModes::ECHO, is_echoed);
         sane.input_modes |= InputModes::ICRNL;
         sane.output_modes |= OutputModes::OPOST | OutputModes::ONLCR;
         let modes = |of: &Termios| (of.local_modes, of.input_modes, of.output_modes);

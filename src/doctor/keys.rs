@@ -5,7 +5,7 @@ use crate::commands::get;
 use crate::config::SectionKind;
 use crate::error::Printable;
 use crate::output::timestamp;
-use crate::{caller, source};
+use crate::source;
 use std::time::{Duration, UNIX_EPOCH};
 
 /// A secret access key has so many characters. AWS documents no length, and has never given another.
@@ -161,9 +161,8 @@ fn identify(report: &mut Report, patient: &Patient, assume: bool) {
     let (Ok((plan, settings)), Some(sts), Some(Ok(network))) = (&patient.plan, patient.sts(), &patient.network) else {
         return;
     };
-    let now = patient.world.now();
     let looked_at = "GetCallerIdentity for the source";
-    let found = source::credentials(plan, network, &caller::session_name(patient.world), now)
+    let found = source::credentials(plan, network, false, patient.world)
         .and_then(|credentials| sts.caller_identity(&credentials));
     match found {
         Ok(identity) => {
