@@ -177,7 +177,8 @@ impl<'a> Iam<'a> {
             .map_err(|error| error.to_string())?;
         let headers = [("content-type", FORM)].into_iter();
         let signable = SignableRequest::new("POST", &self.url, headers, SignableBody::Bytes(body.as_bytes()));
-        let signed = signable.and_then(|signable| sign(signable, &parameters.into())).map_err(|error| error.to_string())?;
+        let signed =
+            signable.and_then(|signable| sign(signable, &parameters.into())).map_err(|error| error.to_string())?;
         let mut request = HttpRequest::new(SdkBody::from(body));
         request.set_method("POST").map_err(|error| error.to_string())?;
         request.set_uri(self.url.as_str()).map_err(|error| error.to_string())?;

@@ -84,7 +84,8 @@ impl Interview {
     /// As `ask`; nothing can be offered.
     pub fn ask_secret(&mut self, subject: &Subject, prompt: &str, flag: &str) -> Result<Secret> {
         let needed = |why: &str| {
-            Error::new(Kind::PersonNeeded, format!("{} is missing, and {why}", subject.name)).hint(format!("add {flag}"))
+            Error::new(Kind::PersonNeeded, format!("{} is missing, and {why}", subject.name))
+                .hint(format!("add {flag}"))
         };
         self.terminal(&needed)?.hidden_dialogue(subject, PATIENCE)?.ask("", &format!("{prompt}: "))
     }

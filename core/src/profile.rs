@@ -255,9 +255,8 @@ impl<'s> Profile<'s> {
     /// Tells whether a secret belongs to an ID with the prefix. One without the prefix belongs to the ID without it, if
     /// there is one.
     fn has_secret_of(&self, id: &Property, secret: Option<&Property>) -> bool {
-        let is_plain_id = |candidate: &&Candidate| {
-            !candidate.is_prefixed && candidate.key.eq_ignore_ascii_case("aws_access_key_id")
-        };
+        let is_plain_id =
+            |candidate: &&Candidate| !candidate.is_prefixed && candidate.key.eq_ignore_ascii_case("aws_access_key_id");
         secret.is_some_and(|secret| {
             let plain = self.properties.iter().find(is_plain_id);
             without_prefix(secret.key).is_some() || plain.is_none_or(|plain| plain.property.value == id.value)

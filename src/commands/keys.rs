@@ -27,6 +27,7 @@ use crate::profile;
 use crate::sts::{Identity, Sts};
 use crate::world::World;
 use std::ffi::OsStr;
+use std::fs;
 use std::path::PathBuf;
 
 /// The key by which a profile names the access key whose secret is in a store.
@@ -111,6 +112,15 @@ impl<'a> Edits<'a> {
     /// Gives the backups that were made when the files became what they will be, in this run or in one that was cut off.
     fn backups(&self) -> Vec<PathBuf> {
         self.each().iter().filter_map(|(file, edit)| file.backup_before(edit.text().expose())).collect()
+    }
+
+    /// Removes the backups that this run has made. What they are good for is undone by another command, and there is no
+    /// secret in them that is not in the file.
+    fn drop_backups(&self) {
+        for (file, edit) in self.each().iter().filter(|(_, edit)| edit.is_changed()) {
+            // One that stays does no harm.
+            let _ = file.backup_before(edit.text().expose()).map(fs::remove_file);
+        }
     }
 
     /// Makes sure that what every profile gives is what it gave: the same sessions, of the same keys.

@@ -1,7 +1,7 @@
 //! `keyrole keys add`: puts an access key into a persistent store that is in no file yet.
 
 use super::{Edits, NOTHING_CHANGED, SECRET};
-use super::{check_id, line_for, names_of, place, properties_of, say, whose};
+use super::{check_id, line_for, place, properties_of, say, whose};
 use crate::cli::KeysAdd;
 use crate::config::{AwsFiles, Sections};
 use crate::error::{Error, Kind, Printable, Result};
@@ -90,10 +90,7 @@ pub fn run(arguments: &KeysAdd, called: Option<&OsStr>, world: &World) -> Result
     stored_key::keep(store, &id, &secret)?;
     edits.write()?;
     say(&format!("the secret of `{id}` is in `{}`, for profile `{name}`", store.label()));
-    let backups = edits.backups();
-    if !backups.is_empty() && !diff.is_empty() {
-        say(&format!("what the config file was is in {}", names_of(&backups)));
-    }
+    edits.drop_backups();
     Ok(())
 }
 
@@ -138,4 +135,3 @@ fn secret(arguments: &KeysAdd, interview: &mut Interview) -> Result<Secret> {
     let text = std::str::from_utf8(&bytes).map_err(|_| Error::usage("standard input is not text"))?;
     Ok(Secret::new(text.trim()))
 }
-

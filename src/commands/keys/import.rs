@@ -139,12 +139,13 @@ fn offer_deletion(arguments: &KeysImport, edits: &Edits, interview: &mut Intervi
         return Ok(());
     }
     let names = names_of(&backups);
-    let is_to_go = arguments.delete_backup || !arguments.keep_backup && !arguments.yes && {
-        let subject = Subject { name: "the answer", hint: "the key was imported; delete the backups yourself" };
-        let text = format!("keyrole: what the files were, with the secret, is in {}\n", Printable(&names));
-        // Without a terminal they stay, as a file can be deleted later and not brought back.
-        interview.confirm(subject, &text, "delete that?", "yes").unwrap_or(false)
-    };
+    let is_to_go = arguments.delete_backup
+        || !arguments.keep_backup && !arguments.yes && {
+            let subject = Subject { name: "the answer", hint: "the key was imported; delete the backups yourself" };
+            let text = format!("keyrole: what the files were, with the secret, is in {}\n", Printable(&names));
+            // Without a terminal they stay, as a file can be deleted later and not brought back.
+            interview.confirm(subject, &text, "delete that?", "yes").unwrap_or(false)
+        };
     if !is_to_go {
         say(&format!("what the files were, with the secret, is in {names}; delete that when all works"));
         return Ok(());

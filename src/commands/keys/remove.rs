@@ -12,7 +12,6 @@ use crate::profile;
 use crate::stored_key::KeyStores;
 use crate::terminal::Subject;
 use crate::world::World;
-use std::fs;
 
 /// Removes the key. The entry goes first: if that is all that was done, the profile still names what is missing, and the
 /// next run finishes.
@@ -52,11 +51,12 @@ pub fn run(arguments: &KeysRemove, world: &World) -> Result<()> {
     edits.check_writable()?;
     let was_there = others.is_empty() && KeyStores::open(plan.store, world)?.forget(&id)?;
     edits.write()?;
-    // There is no secret in it, and nobody needs the name of a key that is gone.
-    edits.backups().iter().for_each(|backup| drop(fs::remove_file(backup)));
+    edits.drop_backups();
     say(&match (others.is_empty(), was_there) {
         (true, true) => format!("the secret of `{id}` is removed"),
-        (true, false) => format!("profile `{name}` no longer names `{id}`, whose secret was in no store that works here"),
+        (true, false) => {
+            format!("profile `{name}` no longer names `{id}`, whose secret was in no store that works here")
+        }
         (false, _) => format!("profile `{name}` no longer names `{id}`"),
     });
     if others.is_empty() {

@@ -14,6 +14,7 @@ use super::{Edits, MARKER, NOTHING_CHANGED, names_of, properties_of, say, users_
 use crate::cli::KeysRotate;
 use crate::commands::get::parse_code;
 use crate::config::AwsFiles;
+use crate::config_file::ConfigFile;
 use crate::credentials::Credentials;
 use crate::error::{Error, Kind, Printable, Result};
 use crate::iam::{AccessKey, Iam};
@@ -106,6 +107,9 @@ pub fn run(arguments: &KeysRotate, world: &World) -> Result<()> {
     let key = stored_key::credentials(id, secret);
     let caller = rotation.caller(&plan, &settings, key, given)?;
     if let Some(old) = finishes {
+        // The file is what the run that was cut off has made of it.
+        let [config, _] = ConfigFile::both(&files);
+        let _ = config.backup_before(files.config_text()).map(fs::remove_file);
         return rotation.finish(&old, id, &caller);
     }
     let (new, new_secret) = rotation.new_key(id, &caller, &users)?;
@@ -130,9 +134,7 @@ pub fn run(arguments: &KeysRotate, world: &World) -> Result<()> {
 fn change(edits: &mut Edits, files: &AwsFiles, profile: &str, id: &str) -> Result<()> {
     let sections = files.sections()?;
     let named: Vec<_> = properties_of(&sections, profile, super::ID).filter(|property| property.is(MARKER)).collect();
-    for (edit, path) in
-        [(&mut edits.config, files.config_path()), (&mut edits.credentials, files.credentials_path())]
-    {
+    for (edit, path) in [(&mut edits.config, files.config_path()), (&mut edits.credentials, files.credentials_path())] {
         if named.iter().any(|property| property.file == path) {
             edit.set(profile, MARKER, id)?;
         }
@@ -153,7 +155,13 @@ struct Rotation<'a> {
 impl Rotation<'_> {
     /// Gives the credentials that sign the calls to IAM: with a serial an MFA session, as policies want it; else the key,
     /// as IAM takes no session without MFA.
-    fn caller(&self, plan: &Plan, settings: &Settings, key: Credentials, code: Option<TokenCode>) -> Result<Credentials> {
+    fn caller(
+        &self,
+        plan: &Plan,
+        settings: &Settings,
+        key: Credentials,
+        code: Option<TokenCode>,
+    ) -> Result<Credentials> {
         if plan.mfa().is_none() {
             return Ok(key);
         }
@@ -244,7 +252,8 @@ impl Rotation<'_> {
         loop {
             match call() {
                 Err(error)
-                    if matches!(error.kind(), Kind::CallerRejected | Kind::Unreachable) && Instant::now() < deadline =>
+                    if matches!(error.kind(), Kind::CallerRejected | Kind::Unreachable)
+                        && Instant::now() < deadline =>
                 {
                     thread::sleep(pause);
                     pause = (pause * 2).min(LONGEST_PAUSE);
@@ -265,8 +274,7 @@ impl Rotation<'_> {
         }
         edits.write().map_err(|error| self.goes_on(error))?;
         crate::output::say(&edits.diff());
-        // There is no secret in it, and it names a key that is about to be deleted.
-        edits.backups().iter().for_each(|backup| drop(fs::remove_file(backup)));
+        edits.drop_backups();
         let edited = edits.edited();
         let sections = edited.sections()?;
         let plan = profile::plan(&sections, self.name, self.world)?;
