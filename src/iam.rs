@@ -36,6 +36,14 @@ const HOSTS: &[(&str, &str, &str)] = &[
     ("aws-iso-f", "iam.us-isof-south-1.csp.hci.ic.gov", "iam.api.aws.hci.ic.gov"),
 ];
 
+fn url_in(partition: &str, use_fips: bool, use_dualstack: bool) -> Option<String> {
+    let (_, host, dualstack) = HOSTS.iter().find(|(name, ..)| *name == partition)?;
+    let host = if use_dualstack { dualstack } else { host };
+    // All that us-gov has is FIPS.
+    let fips = if use_fips && partition != "aws-us-gov" { "-fips" } else { "" };
+    Some(format!("https://iam{fips}.{}", host.strip_prefix("iam.")?))
+}
+
 /// An access key as IAM lists it.
 pub struct AccessKey {
     /// The access key ID.
@@ -59,21 +67,10 @@ impl<'a> Iam<'a> {
     /// IAM is not known in this partition.
     pub fn new(network: &'a Network, url: Option<String>, world: &'a World) -> Result<Self> {
         let (partition, settings) = (&network.endpoint.partition, &network.settings);
-        let host = HOSTS.iter().find(|(name, ..)| name == partition);
-        let url = match (url, host) {
-            (Some(url), _) => url,
-            (None, Some((_, _, host))) if settings.use_dualstack => format!("https://{host}"),
-            (None, Some((_, host, _))) => format!("https://{host}"),
-            (None, None) => {
-                return Err(Error::usage(format!("keyrole does not know where IAM is in the partition `{partition}`"))
-                    .hint("set `AWS_ENDPOINT_URL_IAM`"));
-            }
-        };
-        // All that us-gov has is FIPS.
-        let url = match settings.use_fips && partition != "aws-us-gov" {
-            true => url.replacen("https://iam.", "https://iam-fips.", 1),
-            false => url,
-        };
+        let url = url.or_else(|| url_in(partition, settings.use_fips, settings.use_dualstack)).ok_or_else(|| {
+            Error::usage(format!("keyrole does not know where IAM is in the partition `{partition}`"))
+                .hint("set `AWS_ENDPOINT_URL_IAM`")
+        })?;
         Ok(Self { network, world, url, region: validate::default_region(partition) })
     }
 
@@ -240,6 +237,29 @@ mod tests {
     fn parsed(text: &str) -> Option<Vec<(String, String)>> {
         let found = read(&SecretBytes::from(text.as_bytes().to_vec()))?;
         Some(found.into_iter().map(|(name, value)| (name, value.expose().to_owned())).collect())
+    }
+
+    #[test]
+    fn iam_is_where_the_endpoint_rules_of_aws_say() {
+        let url = |partition, fips, dualstack| url_in(partition, fips, dualstack).unwrap();
+        assert_eq!(url("aws", false, false), "https://iam.amazonaws.com");
+        assert_eq!(url("aws", true, false), "https://iam-fips.amazonaws.com");
+        assert_eq!(url("aws", true, true), "https://iam-fips.global.api.aws");
+        assert_eq!(url("aws-us-gov", true, false), "https://iam.us-gov.amazonaws.com");
+        assert_eq!(url("aws-cn", false, true), "https://iam.global.api.amazonwebservices.com.cn");
+        assert_eq!(url_in("aws-moon", false, false), None);
+        for (partition, region) in [
+            ("aws", "us-east-1"),
+            ("aws-cn", "cn-north-1"),
+            ("aws-us-gov", "us-gov-west-1"),
+            ("aws-eusc", "eusc-de-east-1"),
+            ("aws-iso", "us-iso-east-1"),
+            ("aws-iso-b", "us-isob-east-1"),
+            ("aws-iso-e", "eu-isoe-west-1"),
+            ("aws-iso-f", "us-isof-south-1"),
+        ] {
+            assert_eq!(validate::default_region(partition), region);
+        }
     }
 
     #[test]

@@ -102,7 +102,8 @@ fn usage_error(error: &clap::Error, arguments: &[OsString]) -> Result<()> {
             return Ok(());
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            return Err(Error::usage("a command is missing").hint("run `keyrole --help`"));
+            let keys = arguments.get(1).filter(|word| *word == "keys").map_or("", |_| " keys");
+            return Err(Error::usage("a command is missing").hint(format!("run `keyrole{keys} --help`")));
         }
         _ => {}
     }

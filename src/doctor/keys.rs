@@ -43,8 +43,8 @@ pub fn check(report: &mut Report, patient: &Patient, assume: bool) {
     for set in &sets {
         form(report, set, patient.world.now());
         if let Some(command) = &set.import {
-            let what = "a long-lived key is plain text here: programs, backups and copies of the disk have it";
-            report.warn("plain-text", &set.place, what, &[command]);
+            let what = format!("a long-lived key in plain text; `{command}` moves it into the keyring");
+            report.ok("plain-text", &set.place, what);
         }
     }
     stored(report, patient);

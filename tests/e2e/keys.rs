@@ -3,12 +3,13 @@
 use crate::clients::{boto3, cli_v1, cli_v2};
 use crate::store::{Bus, Login, Person, nowhere_in};
 use crate::support::sts::{ADMIN, Fault, READER, Sts, User};
-use crate::support::{Home, KEYROLE, Output, Run};
+use crate::support::{Home, KEYROLE, Output, PATIENCE, Run};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use std::time::Instant;
 
 const FILE_KEY: &str = "0123456789abcdef0123456789abcdef";
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
@@ -395,11 +396,27 @@ fn a_key_that_is_nowhere_is_an_error_that_names_profile_key_and_stores() {
     get(&home, "prod").env("KEYROLE_STORE", "file").output().fails(1, &words);
     // Where another store cannot be asked, it may be there.
     get(&home, "prod").output().fails(1, &[&id, "the secret-service failed", "start a Secret Service"]);
-    get(&home, "prod").env("KEYROLE_FILE_KEY", "fedcba9876543210fedcba9876543210").output().fails(1, &[&id]);
     let list = keys(&home, &["list"]).output();
     assert!(list.stdout.contains("missing: "), "{list:?}");
     let doctor = sealed(home.keyrole(["doctor", "base", "--offline"])).output();
     assert!(doctor.stdout.contains("keyrole keys add base"), "{doctor:?}");
+}
+
+#[test]
+fn a_key_that_is_sealed_with_another_key_is_not_taken_for_one_that_is_lost() {
+    let home = home("");
+    import(&home);
+    let run = |arguments: &[&str]| {
+        let run = keys(&home, arguments).env("KEYROLE_FILE_KEY", "fedcba9876543210fedcba9876543210");
+        run.env("KEYROLE_STORE", "file")
+    };
+    run(&["rotate", "base", "--yes"]).output().fails(1, &["is sealed with another key", "`KEYROLE_FILE_KEY_FILE`"]);
+    assert!(run(&["list"]).output().stdout.contains("is sealed with another key"));
+    get(&home, "base").env("KEYROLE_STORE", "file").output().document();
+    // One that is wrong does not hide the others.
+    home.add_config("[profile bad]\nkeyrole_aws_access_key_id = AKIABADBADBADBADBADB\nregion = nowhere\n");
+    let list = run(&["list"]).env("KEYROLE_FILE_KEY", FILE_KEY).output();
+    assert!(list.stdout.contains("  file\n") && list.stdout.contains("unknown: "), "{list:?}");
 }
 
 #[test]
@@ -560,7 +577,7 @@ fn remove_asks_first_and_takes_the_key_and_its_lines_away() {
     keys(&home, &["remove", "base"]).output().fails(4, &["the confirmation is missing"]);
     let terminal = keys(&home, &["remove", "base"]).on_terminal();
     let shown = terminal.expect("remove it? [no]: ");
-    assert!(shown.contains("AWS shows it to nobody again"), "{shown}");
+    assert!(shown.contains("AWS shows it to nobody again; it is the source of `prod`"), "{shown}");
     terminal.send("\n");
     terminal.finish().fails(4, &["left where it is"]);
     assert_eq!(entries(&home).len(), 1);
@@ -635,7 +652,7 @@ fn rotate_puts_a_new_key_in_place_of_the_old_one() {
         assert!(said.contains(&text), "no {text:?} in {said}");
     }
     let secret = home.sts.secret_of(&id).unwrap();
-    nowhere_in(home.path(), &[secret.clone()]);
+    nowhere_in(home.path(), std::slice::from_ref(&secret));
     assert!(!said.contains(&secret));
     let order: Vec<String> = home.sts.calls().into_iter().map(|call| call.action).collect();
     let order: Vec<&str> = order.iter().map(String::as_str).skip_while(|action| *action != "ListAccessKeys").collect();
@@ -871,6 +888,16 @@ fn a_locked_secret_service_is_said_to_be_locked_and_nobody_hangs() {
     let bus = Bus::with_keyring_in(&keyring, &person, "wrong");
     let output = on_bus(&bus, &person, &["get", "prod"]).output();
     output.fails(4, &[&home.access_key_id, "the secret-service is locked", "`keyrole login base`"]);
+    bus.add_mute_prompter();
+    on_bus(&bus, &person, &["get", "prod"]).env("DISPLAY", ":0").output().fails(4, &["the secret-service is locked"]);
+    assert!(!bus.asked().exists(), "somebody was asked");
+    let login = on_bus(&bus, &person, &["login", "prod"]).env("DISPLAY", ":0").in_terminal();
+    let deadline = Instant::now() + PATIENCE;
+    while !bus.asked().exists() {
+        assert!(Instant::now() < deadline, "nobody is asked: {}", login.shown());
+    }
+    login.send("\x03");
+    assert_ne!(login.finish_with_screen().0.code, 0);
     let list = on_bus(&bus, &person, &["keys", "list"]).output();
     assert!(list.code == 0 && list.stdout.contains("locked: "), "{list:?}");
     on_bus(&bus, &person, &["keys", "remove", "base", "--yes"]).output().fails(1, &["cannot remove"]);

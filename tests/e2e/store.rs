@@ -273,7 +273,7 @@ impl Bus {
 
     /// Makes the bus start a program that never asks anybody, when gnome-keyring wants somebody to be asked for the
     /// password. It ends with the bus.
-    fn add_mute_prompter(&self) {
+    pub fn add_mute_prompter(&self) {
         let asked = self.asked();
         let exec = format!("Exec=/bin/sh -c \"touch {}; exec dbus-monitor --session > /dev/null\"", asked.display());
         let text = format!("[D-BUS Service]\nName=org.gnome.keyring.SystemPrompter\n{exec}\n");
@@ -282,7 +282,7 @@ impl Bus {
     }
 
     /// The file that is there once the mute prompter was wanted.
-    fn asked(&self) -> PathBuf {
+    pub fn asked(&self) -> PathBuf {
         self.dir.path().join("asked")
     }
 

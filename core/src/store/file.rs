@@ -112,8 +112,15 @@ impl SecretStore for SealedFiles<'_> {
         let read =
             private_file().read(true).open(&path).and_then(|file| file.take(MAX_FILE_BYTES).read_to_end(&mut sealed));
         match read {
-            // Sealed with another key, torn or corrupt: it is not there.
-            Ok(_) => Ok(unseal(key, name, sealed)),
+            // Sealed with another key, torn or corrupt: it is not there. Of a long-lived key that has to be said, as there
+            // may be no other copy.
+            Ok(_) => match unseal(key, name, sealed) {
+                None if name.starts_with(KEY_PREFIX) => Err(StoreError::Unavailable(format!(
+                    "`{}` is sealed with another key than the one that was given, or is damaged",
+                    path.display()
+                ))),
+                entry => Ok(entry),
+            },
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(failed("read", &path, &error)),
         }

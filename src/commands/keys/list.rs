@@ -27,11 +27,13 @@ pub fn run(as_json: bool, world: &World) -> Result<()> {
         let shown = Printable(name).to_string();
         match key {
             Source::StoredKey { access_key_id: id, .. } => {
-                let choice = profile::plan(&sections, name, world)?.store;
-                let (status, store, why) = match KeyStores::open(choice, world)?.find(&id) {
-                    Ok((_, store)) => ("stored", Some(store.label()), String::new()),
-                    Err(missing) if missing.is_closed => ("locked", None, missing.why),
-                    Err(missing) => ("missing", None, missing.why),
+                // One profile that is wrong is no reason to say nothing of the others.
+                let stores = profile::plan(&sections, name, world).and_then(|plan| KeyStores::open(plan.store, world));
+                let (status, store, why) = match stores.as_ref().map(|stores| stores.find(&id)) {
+                    Ok(Ok((_, store))) => ("stored", Some(store.label()), String::new()),
+                    Ok(Err(missing)) if missing.is_closed => ("locked", None, missing.why),
+                    Ok(Err(missing)) => ("missing", None, missing.why),
+                    Err(error) => ("unknown", None, error.message().to_owned()),
                 };
                 let mut place = store.unwrap_or(status).to_owned();
                 if !why.is_empty() {

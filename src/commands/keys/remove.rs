@@ -43,7 +43,14 @@ pub fn run(arguments: &KeysRemove, world: &World) -> Result<()> {
     } else {
         format!("the secret of `{id}` stays, as profile `{}` uses it as well", others.join("`, `"))
     };
-    let shown = format!("keyrole: {}\n{}", Printable(&what), edits.diff());
+    let is_role_of_it = |other: &&str| {
+        let plan = profile::plan(&sections, other, world);
+        *other != name && plan.is_ok_and(|plan| plan.source.describe() == format!("profile `{name}`"))
+    };
+    let roles: Vec<&str> = sections.profile_names().into_iter().filter(is_role_of_it).collect();
+    let source =
+        if roles.is_empty() { String::new() } else { format!("; it is the source of `{}`", roles.join("`, `")) };
+    let shown = format!("keyrole: {}{}\n{}", Printable(&what), Printable(&source), edits.diff());
     let subject = Subject { name: "the confirmation", hint: NOTHING_CHANGED };
     if !Interview::new(arguments.yes).confirm(subject, &shown, "remove it?", "no")? {
         return Err(Error::new(Kind::Cancelled, "the access key was left where it is").hint(NOTHING_CHANGED));
