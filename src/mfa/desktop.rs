@@ -46,12 +46,13 @@ pub fn ask(question: &Question, world: &World) -> Answer {
 fn ended(answer: Answer, mut child: Child) -> Answer {
     /// zenity's own end of waiting.
     const ZENITY_TIMEOUT: i32 = 5;
-    if matches!(answer, Answer::TimedOut) {
+    let is_over = matches!(answer, Answer::TimedOut | Answer::Interrupted(_));
+    if is_over {
         // If it has just ended, there is nothing to kill.
         let _ = child.kill();
     }
     match child.wait().ok().and_then(|status| status.code()) {
-        _ if matches!(answer, Answer::TimedOut) => Answer::TimedOut,
+        _ if is_over => answer,
         Some(0) => answer,
         Some(ZENITY_TIMEOUT) => Answer::TimedOut,
         _ => Answer::Cancelled,

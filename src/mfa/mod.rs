@@ -77,7 +77,7 @@ pub fn tell(text: &str) {
 /// # Errors
 /// The reasons.
 pub fn means(choice: PromptChoice, world: &World) -> std::result::Result<&'static str, String> {
-    let terminal = || crate::terminal::open().map(|_| "on this terminal").map_err(str::to_owned);
+    let terminal = || crate::terminal::open_to_ask().map(|_| "on this terminal").map_err(str::to_owned);
     let display =
         || desktop::has_display(world).then_some("in a window of the desktop").ok_or_else(|| NO_DISPLAY.to_owned());
     match choice {
@@ -209,7 +209,7 @@ impl Asker {
     fn ask(&self, request: &Request, on_prompt: &dyn Fn()) -> std::result::Result<Result<TokenCode>, String> {
         let mut reasons = Vec::new();
         if matches!(self.prompt, PromptChoice::Auto | PromptChoice::Terminal) {
-            match crate::terminal::open() {
+            match crate::terminal::open_to_ask() {
                 Ok(device) => {
                     on_prompt();
                     return Ok(terminal::code(device, request));

@@ -729,6 +729,21 @@ fn a_bus_without_a_secret_service_prints() {
 }
 
 #[test]
+fn every_role_of_login_all_finds_the_store_at_work() {
+    let home = Home::new();
+    for n in 0..7 {
+        home.add_config(&home.role(&format!("role{n}"), ADMIN, ""));
+    }
+    let person = Person::new(&home);
+    let bus = Bus::with_keyring(&person);
+    for store in ["secret-service", "file", "keyutils"].repeat(5) {
+        let login = bus.of(person.keyrole(Login::Bare, ["login", "--all", "--refresh"]));
+        let out = login.env("KEYROLE_STORE", store).env("KEYROLE_FILE_KEY", FILE_KEY).output();
+        assert_eq!((out.code, out.stderr.matches(": ready").count()), (0, 8), "{out:?}");
+    }
+}
+
+#[test]
 fn the_secret_service_is_used_when_it_is_chosen_in_the_profile_or_by_the_environment() {
     let home = Home::new();
     let person = Person::new(&home);

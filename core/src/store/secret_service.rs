@@ -99,7 +99,7 @@ impl SecretStore for SecretService<'_> {
         let name = name.to_owned();
         self.call(move |service| match &items(service, attributes(&name))?[..] {
             [] => Ok(None),
-            [item, ..] => Ok(Some(item.get_secret().map_err(failed)?.into())),
+            [item, ..] => Ok(unless_removed(service, item, item.get_secret())?.map(SecretBytes::from)),
         })
     }
 
@@ -111,11 +111,15 @@ impl SecretStore for SecretService<'_> {
                 return Err(locked());
             }
             // KeePassXC asks a person before one item takes the place of another, but not before one is changed.
-            match &items(service, attributes(&name))?[..] {
-                [item, ..] => item.set_secret(&secret, CONTENT_TYPE),
-                [] => keyring.create_item(&label_of(&name), attributes(&name), &secret, true, CONTENT_TYPE).map(drop),
+            if let [item, ..] = &items(service, attributes(&name))?[..]
+                && unless_removed(service, item, item.set_secret(&secret, CONTENT_TYPE))?.is_some()
+            {
+                return Ok(());
             }
-            .map_err(failed)
+            keyring
+                .create_item(&label_of(&name), attributes(&name), &secret, true, CONTENT_TYPE)
+                .map(drop)
+                .map_err(failed)
         })
     }
 
@@ -123,7 +127,7 @@ impl SecretStore for SecretService<'_> {
         let name = name.to_owned();
         self.call(move |service| {
             let items = items(service, attributes(&name))?;
-            items.iter().try_for_each(Item::delete).map_err(failed)?;
+            items.iter().try_for_each(|item| unless_removed(service, item, item.delete()).map(drop))?;
             Ok(!items.is_empty())
         })
     }
@@ -131,9 +135,13 @@ impl SecretStore for SecretService<'_> {
     fn names(&self) -> Result<Vec<String>, StoreError> {
         self.call(|service| {
             let items = items(service, HashMap::from([SERVICE]))?;
-            let name = |item: &Item| item.get_attributes().map(|mut attributes| attributes.remove(USERNAME));
-            let names = items.iter().map(name).collect::<Result<Vec<_>, _>>().map_err(failed)?.into_iter().flatten();
-            Ok(names.filter(|name| name.starts_with(NAME_PREFIX)).collect())
+            let mut names = Vec::new();
+            for item in &items {
+                let attributes = unless_removed(service, item, item.get_attributes())?;
+                names.extend(attributes.and_then(|mut attributes| attributes.remove(USERNAME)));
+            }
+            names.retain(|name| name.starts_with(NAME_PREFIX));
+            Ok(names)
         })
     }
 
@@ -165,6 +173,17 @@ fn items<'s>(service: &'s Service<'s>, attributes: HashMap<&str, &str>) -> Resul
 
 fn label_of(name: &str) -> String {
     name.strip_prefix(KEY_PREFIX).map_or_else(|| ITEM_LABEL.to_owned(), |key| format!("{KEY_LABEL} {key}"))
+}
+
+/// Gives what an item answered, or `None` if it failed because another process has removed it since it was found.
+fn unless_removed<T>(service: &Service, item: &Item, answer: Result<T, Error>) -> Result<Option<T>, StoreError> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(_) if !items(service, HashMap::from([SERVICE]))?.iter().any(|left| left.item_path == item.item_path) => {
+            Ok(None)
+        }
+        Err(error) => Err(failed(error)),
+    }
 }
 
 fn attributes(name: &str) -> HashMap<&str, &str> {
