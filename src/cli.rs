@@ -60,6 +60,9 @@ pub enum Command {
     Explain(Explain),
     /// Write a profile's lines into ~/.aws/config, asking for what is not given
     Setup(Setup),
+    /// Keep long-lived access keys in the keyring instead of ~/.aws/credentials
+    #[command(subcommand)]
+    Keys(Keys),
     /// Show what has happened
     Log(Log),
     /// Print the completions for a shell
@@ -248,4 +251,86 @@ pub struct Setup {
     /// Put back what the config file was before setup wrote it
     #[arg(long, exclusive = true)]
     pub undo: bool,
+}
+
+/// `keyrole keys`
+#[derive(Debug, Subcommand)]
+pub enum Keys {
+    /// Move a profile's access key from the AWS files into the keyring
+    Import(KeysImport),
+    /// Put an access key into the keyring, asking for its secret
+    Add(KeysAdd),
+    /// Show which profiles have an access key, and where
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Replace an access key in the keyring by a new one, and delete the old one at AWS
+    #[command(after_help = ROTATE)]
+    Rotate(KeysRotate),
+    /// Remove an access key from the keyring; at AWS it stays as it is
+    Remove(KeysRemove),
+}
+
+const ROTATE: &str = "\
+Run it again if it was interrupted: it goes on from where it was. The user needs iam:ListAccessKeys,
+iam:CreateAccessKey, iam:UpdateAccessKey and iam:DeleteAccessKey on itself.";
+
+/// `keyrole keys import`
+#[derive(Debug, Args)]
+pub struct KeysImport {
+    /// The profile whose key it is
+    pub profile: String,
+    /// Print what would change as a diff, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Ask nothing; the backups stay unless `--delete-backup` says otherwise
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Delete the backups, which hold the secret, without asking
+    #[arg(long, conflicts_with = "keep_backup")]
+    pub delete_backup: bool,
+    /// Keep the backups, which hold the secret, without asking
+    #[arg(long)]
+    pub keep_backup: bool,
+}
+
+/// `keyrole keys add`
+#[derive(Debug, Args)]
+pub struct KeysAdd {
+    /// The profile that is to use the key; it is made if it is not there
+    pub profile: String,
+    /// The access key ID
+    #[arg(long, value_name = "ID")]
+    pub access_key_id: Option<String>,
+    /// Read the secret access key from standard input
+    #[arg(long, requires = "access_key_id")]
+    pub secret_from_stdin: bool,
+    /// Write the profile's lines without asking
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// `keyrole keys rotate`
+#[derive(Debug, Args)]
+pub struct KeysRotate {
+    /// The profile whose key it is
+    pub profile: String,
+    /// Do not ask first
+    #[arg(long, short)]
+    pub yes: bool,
+    /// The MFA code, for scripts; others on this machine can see it in the process list
+    #[arg(long, value_name = "CODE")]
+    pub mfa_code: Option<String>,
+}
+
+/// `keyrole keys remove`
+#[derive(Debug, Args)]
+pub struct KeysRemove {
+    /// The profile whose key it is
+    pub profile: String,
+    /// Do not ask first
+    #[arg(long, short)]
+    pub yes: bool,
 }

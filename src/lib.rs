@@ -14,7 +14,7 @@
 //! [`config`] reads the AWS files, [`profile`] turns them into a [`plan::Plan`], [`provider`] carries it out:
 //! [`cache`] over [`store`], [`flight`] over [`lock`], [`mfa`], [`source`] and [`sts`] over [`network`]. Dependencies
 //! point that way only. [`commands::setup`] writes the config file: [`interview`] asks, [`config_edit`] makes the new text of
-//! the old one, [`config_file`] puts it in place. `plan`, `profile`, `validate` and `credentials` decide everything and touch nothing; the time
+//! the old one, [`config_file`] puts it in place. [`commands::keys`] does so as well, over [`stored_key`] and [`iam`]. `plan`, `profile`, `validate` and `credentials` decide everything and touch nothing; the time
 //! and the environment are handed to them ([`world`]).
 //!
 //! # The three channels
@@ -37,6 +37,7 @@ pub mod config_file;
 pub mod doctor;
 pub mod explanations;
 pub mod flight;
+pub mod iam;
 pub mod interview;
 pub mod mfa;
 pub mod network;
@@ -44,6 +45,7 @@ pub mod notify;
 pub mod process_line;
 pub mod provider;
 pub mod source;
+pub mod stored_key;
 pub mod sts;
 mod sys;
 pub mod terminal;

@@ -92,7 +92,7 @@ impl<'a> Provider<'a> {
         let program = caller::program();
         // Another program, a browser login or a metadata service has its own time before AWS is called at all.
         let mut patience = settings.patience;
-        if !matches!(plan.source, Source::Keys { .. } | Source::Environment { .. }) {
+        if !matches!(plan.source, Source::Keys { .. } | Source::StoredKey { .. } | Source::Environment { .. }) {
             patience.call = patience.call.saturating_add(SOURCE_TIMEOUT.as_secs().cast_signed());
         }
         Self {
@@ -518,7 +518,7 @@ impl<'a> Provider<'a> {
     }
 
     fn source(&self) -> Result<Credentials> {
-        source::credentials(self.plan, self.network()?, &caller::session_name(self.world), self.world.now())
+        source::credentials(self.plan, self.network()?, self.options.is_typed, self.world)
     }
 
     fn sts(&self) -> Result<Sts<'_>> {

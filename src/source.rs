@@ -2,6 +2,7 @@
 
 mod process;
 
+use crate::caller;
 use crate::credentials::{Credentials, UNUSABLE_SECONDS};
 use crate::error::{Error, Kind, Result};
 use crate::mfa::quoted;
@@ -9,8 +10,10 @@ use crate::network::{Network, SOURCE_TIMEOUT, causes};
 use crate::output::timestamp;
 use crate::plan::{Plan, SdkSource, Source};
 use crate::secret::Secret;
+use crate::stored_key::{self, KeyStores};
 use crate::sts::Sts;
 use crate::validate;
+use crate::world::World;
 use aws_config::Region;
 use aws_config::ecs::EcsCredentialsProvider;
 use aws_config::environment::EnvironmentVariableCredentialsProvider;
@@ -21,12 +24,13 @@ use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvid
 use std::path::Path;
 use std::time::SystemTime;
 
-/// Gets the credentials of a plan's source.
+/// Gets the credentials of a plan's source. With `may_unlock` a person may be asked to unlock the keyring that holds them.
 ///
 /// # Errors
 /// The source has none, has expired ones, or cannot be asked.
-pub fn credentials(plan: &Plan, network: &Network, session_name: &str, now: i64) -> Result<Credentials> {
-    let found = obtain(plan, network, session_name, now)?;
+pub fn credentials(plan: &Plan, network: &Network, may_unlock: bool, world: &World) -> Result<Credentials> {
+    let now = world.now();
+    let found = obtain(plan, network, may_unlock, world)?;
     if found.expiration.is_some_and(|end| end.saturating_sub(now) < UNUSABLE_SECONDS) {
         let end = timestamp(found.expiration.unwrap_or_default());
         let what = plan.source.describe();
@@ -36,7 +40,7 @@ pub fn credentials(plan: &Plan, network: &Network, session_name: &str, now: i64)
     Ok(found)
 }
 
-fn obtain(plan: &Plan, network: &Network, session_name: &str, now: i64) -> Result<Credentials> {
+fn obtain(plan: &Plan, network: &Network, may_unlock: bool, world: &World) -> Result<Credentials> {
     match &plan.source {
         Source::Keys { access_key_id, secret_access_key, session_token, .. } => Ok(Credentials {
             access_key_id: access_key_id.clone(),
@@ -44,6 +48,10 @@ fn obtain(plan: &Plan, network: &Network, session_name: &str, now: i64) -> Resul
             session_token: session_token.clone(),
             expiration: None,
         }),
+        Source::StoredKey { profile, access_key_id } => {
+            let secret = KeyStores::open(plan.store, world)?.secret_of(access_key_id, profile, may_unlock)?;
+            Ok(stored_key::credentials(access_key_id, secret))
+        }
         Source::Environment { .. } => ask(plan, network, EnvironmentVariableCredentialsProvider::new()),
         Source::Ec2InstanceMetadata => {
             ask(plan, network, ImdsCredentialsProvider::builder().configure(&network.provider_config()).build())
@@ -83,8 +91,8 @@ fn obtain(plan: &Plan, network: &Network, session_name: &str, now: i64) -> Resul
                 }
                 SdkSource::WebIdentity => {
                     let token = read_token(&required("web_identity_token_file"))?;
-                    let session_name = setting("role_session_name").unwrap_or_else(|| session_name.to_owned());
-                    Sts::new(network, now)
+                    let session_name = setting("role_session_name").unwrap_or_else(|| caller::session_name(world));
+                    Sts::new(network, world.now())
                         .assume_role_with_web_identity(&required("role_arn"), &session_name, token.expose())
                         .map(|session| session.to_credentials())
                 }

@@ -73,6 +73,9 @@ pub mod console {
     /// The mode in which input comes in lines that are echoed, and Ctrl-C interrupts.
     pub const LINES: u32 = ENABLE_LINE_INPUT | ENABLE_ECHO_INPUT | ENABLE_PROCESSED_INPUT;
 
+    /// The part of it by which lines are echoed.
+    pub const ECHO: u32 = ENABLE_ECHO_INPUT;
+
     static WAS_INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
     /// Tells whether the console has a window, or a terminal in its place.

@@ -73,8 +73,20 @@ impl Terminal {
     /// # Errors
     /// The terminal has gone.
     pub fn dialogue<'a>(&'a mut self, subject: &'a Subject, patience: Duration) -> Result<Dialogue<'a>> {
-        let watch = os::Watch::start(&self.input).map_err(|error| broken(&error))?;
-        Ok(Dialogue { terminal: self, watch, subject, patience, deadline: Instant::now() + patience })
+        self.begin(subject, patience, true)
+    }
+
+    /// Begins to ask for something that is not to be seen while it is typed.
+    ///
+    /// # Errors
+    /// The terminal has gone.
+    pub fn hidden_dialogue<'a>(&'a mut self, subject: &'a Subject, patience: Duration) -> Result<Dialogue<'a>> {
+        self.begin(subject, patience, false)
+    }
+
+    fn begin<'a>(&'a mut self, subject: &'a Subject, patience: Duration, is_echoed: bool) -> Result<Dialogue<'a>> {
+        let watch = os::Watch::start(&self.input, is_echoed).map_err(|error| broken(&error))?;
+        Ok(Dialogue { terminal: self, watch, subject, patience, is_echoed, deadline: Instant::now() + patience })
     }
 }
 
@@ -92,6 +104,7 @@ pub struct Dialogue<'a> {
     watch: os::Watch,
     subject: &'a Subject,
     patience: Duration,
+    is_echoed: bool,
     deadline: Instant,
 }
 
@@ -114,6 +127,9 @@ impl Dialogue<'_> {
                     let room = MAX_LINE_BYTES - line.len();
                     line.extend_from_slice(&bytes[..bytes.len().min(room)]);
                     if bytes.contains(&b'\n') {
+                        if !self.is_echoed {
+                            self.leave_line();
+                        }
                         return Ok(Secret::new(String::from_utf8_lossy(&line)));
                     }
                 }
@@ -271,13 +287,14 @@ mod os {
     /// Signals, modes and foreground for as long as a prompt is open; all as before when it is dropped.
     pub struct Watch {
         interrupts: Interrupts,
+        is_echoed: bool,
         lender: Option<Pid>,
         restore: Option<(File, Termios)>,
     }
 
     impl Watch {
-        pub fn start(terminal: &File) -> io::Result<Self> {
-            let mut watch = Self { interrupts: Interrupts::catch()?, lender: None, restore: None };
+        pub fn start(terminal: &File, is_echoed: bool) -> io::Result<Self> {
+            let mut watch = Self { interrupts: Interrupts::catch()?, is_echoed, lender: None, restore: None };
             if !is_foreground(terminal) {
                 watch.lender = Some(lender(terminal).ok_or_else(|| io::Error::other(NOT_OURS))?);
                 set_foreground(terminal, getpgrp())?;
@@ -320,11 +337,12 @@ mod os {
             }
         }
 
-        /// Makes the terminal read lines and echo them, as a program before us may have left it in another mode.
+        /// Makes the terminal read lines, and echo them or not, as a program before us may have left it in another mode.
         fn make_sane(&self, terminal: &File) -> io::Result<Option<(File, Termios)>> {
             let before = termios::tcgetattr(terminal)?;
             let mut sane = before.clone();
-            sane.local_modes |= LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG | LocalModes::IEXTEN;
+            sane.local_modes |= LocalModes::ICANON | LocalModes::ISIG | LocalModes::IEXTEN;
+            sane.local_modes.set(LocalModes::ECHO, self.is_echoed);
             sane.input_modes |= InputModes::ICRNL;
             sane.output_modes |= OutputModes::OPOST | OutputModes::ONLCR;
             if self.lender.is_some() {

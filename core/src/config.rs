@@ -96,10 +96,25 @@ impl AwsFiles {
         self.config.text.expose()
     }
 
+    /// Gives the path of the credentials file.
+    pub fn credentials_path(&self) -> &Path {
+        &self.credentials.path
+    }
+
+    /// Gives the text of the credentials file.
+    pub fn credentials_text(&self) -> &str {
+        self.credentials.text.expose()
+    }
+
     /// Gives the pair as it would be with another config file.
     pub fn with_config(&self, text: Secret) -> Self {
+        self.with(text, self.credentials.text.clone())
+    }
+
+    /// Gives the pair as it would be with other texts.
+    pub fn with(&self, config: Secret, credentials: Secret) -> Self {
         let file = |file: &AwsFile, text| AwsFile { kind: file.kind, path: file.path.clone(), text };
-        Self { config: file(&self.config, text), credentials: file(&self.credentials, self.credentials.text.clone()) }
+        Self { config: file(&self.config, config), credentials: file(&self.credentials, credentials) }
     }
 
     /// Makes the pair from texts, for tests and for the editor.

@@ -62,8 +62,8 @@ pub struct Watch {
 }
 
 impl Watch {
-    pub fn start(console: &File) -> io::Result<Self> {
-        Ok(Self { restore: make_sane(console)?, interrupts: Interrupts::catch()? })
+    pub fn start(console: &File, is_echoed: bool) -> io::Result<Self> {
+        Ok(Self { restore: make_sane(console, is_echoed)?, interrupts: Interrupts::catch()? })
     }
 
     pub fn wait(&self, console: &File, deadline: Instant) -> io::Result<Event> {
@@ -116,10 +116,10 @@ fn read_line(console: &File) -> io::Result<SecretBytes> {
     Ok(if line.first() == Some(&CTRL_Z) { SecretBytes::default() } else { line })
 }
 
-/// Makes the console read lines and echo them, as a program before us may have left it in another mode.
-fn make_sane(console: &File) -> io::Result<Option<(File, u32)>> {
+/// Makes the console read lines, and echo them or not, as a program before us may have left it in another mode.
+fn make_sane(console: &File, is_echoed: bool) -> io::Result<Option<(File, u32)>> {
     let before = console::mode(console)?;
-    let sane = before | console::LINES;
+    let sane = if is_echoed { before | console::LINES } else { (before | console::LINES) & !console::ECHO };
     if sane == before {
         return Ok(None);
     }

@@ -1,10 +1,10 @@
 //! `keyrole_store = secret-service`: the keyring of a Linux desktop, over D-Bus: gnome-keyring, KWallet, KeePassXC.
 //!
-//! Nobody is asked to unlock it but by `unlock`, which `keyrole login` alone calls: a program that runs `keyrole get`
-//! must not bring up a window that nobody expects, or that nobody is there to see.
+//! Nobody is asked to unlock it but by `unlock`, which only commands that people type call: a program that runs
+//! `keyrole get` must not bring up a window that nobody expects, or that nobody is there to see.
 
 use super::daemon::{DEADLINE, Daemon};
-use super::{SecretStore, StoreError};
+use super::{KEY_PREFIX, SecretStore, StoreError};
 use crate::cache::NAME_PREFIX;
 use crate::lock::{create_private_dir, private_file};
 use crate::secret::SecretBytes;
@@ -21,8 +21,9 @@ const LABEL: &str = "secret-service";
 /// The attributes of an item. They are public: some services keep them in clear text.
 const SERVICE: (&str, &str) = ("service", "keyrole");
 const USERNAME: &str = "username";
-/// What people see in the list of their passwords.
+/// What people see in the list of their passwords; of a long-lived key also its ID.
 const ITEM_LABEL: &str = "keyrole session";
+const KEY_LABEL: &str = "keyrole access key";
 const CONTENT_TYPE: &str = "application/octet-stream";
 /// How long a person may take to type the keyring's password.
 const UNLOCK_DEADLINE: Duration = Duration::from_secs(60);
@@ -120,7 +121,10 @@ impl SecretStore for SecretService<'_> {
             {
                 return Ok(());
             }
-            keyring.create_item(ITEM_LABEL, attributes(&name), &secret, true, CONTENT_TYPE).map(drop).map_err(failed)
+            keyring
+                .create_item(&label_of(&name), attributes(&name), &secret, true, CONTENT_TYPE)
+                .map(drop)
+                .map_err(failed)
         })
     }
 
@@ -170,6 +174,10 @@ fn connect() -> Result<Arc<Service<'static>>, StoreError> {
 fn items<'s>(service: &'s Service<'s>, attributes: HashMap<&str, &str>) -> Result<Vec<Item<'s>>, StoreError> {
     let found = service.search_items(attributes).map_err(failed)?;
     if found.locked.is_empty() { Ok(found.unlocked) } else { Err(locked()) }
+}
+
+fn label_of(name: &str) -> String {
+    name.strip_prefix(KEY_PREFIX).map_or_else(|| ITEM_LABEL.to_owned(), |key| format!("{KEY_LABEL} {key}"))
 }
 
 /// Gives what an item answered, or `None` if it failed because another process has removed it since it was found.
