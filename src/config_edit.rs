@@ -3,6 +3,7 @@
 
 use crate::config::{AwsFiles, Extent, FileKind, Property, SectionKind, Sections, without_comment};
 use crate::error::{Error, Printable, Result};
+use crate::profile::names_keyrole;
 use crate::secret::Secret;
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -171,6 +172,11 @@ impl<'a> ConfigEdit<'a> {
                 _ => hunks.push(start..end),
             }
         }
+        let (mut of_old, mut of_new) = (Curtain::default(), Curtain::default());
+        let mut shown: Vec<(Option<&str>, Option<&str>)> = Vec::with_capacity(self.lines.len());
+        for line in &self.lines {
+            shown.push((line.old.map(|line| of_old.shown(line)), line.new.as_deref().map(|line| of_new.shown(line))));
+        }
         let mut text = String::new();
         if !hunks.is_empty() {
             text = format!("--- {0}\n+++ {0}\n", Printable(path));
@@ -178,18 +184,22 @@ impl<'a> ConfigEdit<'a> {
         for hunk in hunks {
             let old = |lines: &[Line]| lines.iter().filter(|line| line.old.is_some()).count();
             let new = |lines: &[Line]| lines.iter().filter(|line| line.new.is_some()).count();
-            let (before, lines) = (&self.lines[..hunk.start], &self.lines[hunk]);
+            let (before, lines) = (&self.lines[..hunk.start], &self.lines[hunk.clone()]);
+            let mut at = hunk.start;
             // A range without lines is named by the line before it.
             let range = |before: usize, count: usize| format!("{},{count}", before + usize::from(count > 0));
             // Writing to a String cannot fail.
             let _ = writeln!(text, "@@ -{} +{} @@", range(old(before), old(lines)), range(new(before), new(lines)));
             for run in lines.chunk_by(|one, other| one.is_changed() == other.is_changed()) {
                 let is_changed = run.iter().any(Line::is_changed);
-                for line in run.iter().filter_map(|line| line.old) {
-                    show(&mut text, if is_changed { '-' } else { ' ' }, line);
+                let shown = &shown[at..at + run.len()];
+                at += run.len();
+                for (line, shown) in run.iter().zip(shown).filter_map(|(line, (old, _))| line.old.zip(*old)) {
+                    show(&mut text, if is_changed { '-' } else { ' ' }, line, shown);
                 }
-                for line in run.iter().filter(|_| is_changed).filter_map(|line| line.new.as_deref()) {
-                    show(&mut text, '+', line);
+                let new = run.iter().zip(shown).filter(|_| is_changed);
+                for (line, shown) in new.filter_map(|(line, (_, new))| line.new.as_deref().zip(*new)) {
+                    show(&mut text, '+', line, shown);
                 }
             }
         }
@@ -308,17 +318,48 @@ fn indent(line: &str) -> &str {
     &line[..line.len() - line.trim_ascii_start().len()]
 }
 
-/// Adds a line to a diff.
-fn show(text: &mut String, mark: char, line: &str) {
+/// Decides how much of each line may be shown, of a text from its beginning.
+///
+/// Security: neither a key is shown nor what a command of another program holds, on however many lines it stands.
+#[derive(Default)]
+struct Curtain {
+    /// The indent of the property that is hidden; deeper lines belong to it.
+    hides_below: Option<usize>,
+}
+
+impl Curtain {
+    /// Gives the beginning of a line that may be shown, without its end.
+    fn shown<'l>(&mut self, line: &'l str) -> &'l str {
+        const SECRET: &[&str] =
+            &["aws_secret_access_key", "aws_session_token", "aws_security_token", "mfa_process", "credential_process"];
+        let content = line.strip_suffix('\n').unwrap_or(line);
+        let (depth, text) = (indent(content).len(), trim(content));
+        let is_comment = text.is_empty() || text.starts_with(['#', ';']);
+        if !is_comment && self.hides_below.is_some_and(|indent| depth > indent) {
+            return &content[..depth];
+        }
+        let at = content.find(['=', ':']).map_or(content.len(), |at| at + 1);
+        let (name, value) = content.split_at(at);
+        let name = name.to_ascii_lowercase();
+        let is_secret = SECRET.iter().any(|key| name.contains(key)) && !names_keyrole(value);
+        if !is_comment {
+            self.hides_below = is_secret.then_some(depth);
+        }
+        // The program of another line tells whose it was.
+        let program = value.len() - value.trim_ascii_start().len();
+        let program = value[program..].find(' ').map_or(value.len(), |end| program + end);
+        match is_secret {
+            false => content,
+            true if name.contains("credential_process") => &content[..at + program],
+            true => &content[..at],
+        }
+    }
+}
+
+/// Adds a line to a diff, as much of it as is shown. Nothing moves the cursor.
+fn show(text: &mut String, mark: char, line: &str, shown: &str) {
     text.push(mark);
     let content = line.strip_suffix('\n').unwrap_or(line);
-    // Security: neither a key nor what `mfa_process` holds is shown, and nothing moves the cursor.
-    let name = content.to_ascii_lowercase();
-    let is_secret = ["aws_secret_access_key", "aws_session_token", "mfa_process"].iter().any(|key| name.contains(key));
-    let shown = match content.find(['=', ':']) {
-        Some(at) if is_secret => &content[..=at],
-        _ => content,
-    };
     for c in shown.chars() {
         match c {
             '\t' | '\r' => text.push(c),
@@ -399,6 +440,25 @@ mod tests {
             }
         }
         new + &old[at..].concat()
+    }
+
+    #[test]
+    fn a_diff_shows_nothing_of_keys_and_commands_on_however_many_lines_they_stand() {
+        let text = "[profile a]\nmfa_process = sh -c\n  \"oathtool LEAK1\"\n# aws_secret_access_key = LEAK2\n\
+                    aws_security_token = LEAK3\ncredential_process = vault --token LEAK4\n  LEAK5\nregion = eu-west-1\n";
+        let mut config = ConfigEdit::new(text);
+        config.set("a", "region", "eu-west-3").unwrap();
+        let three_lines_above = config.diff("config");
+        config.set("a", "mfa_process", "true").unwrap();
+        config.set("a", "credential_process", "/bin/keyrole get a").unwrap();
+        for diff in [three_lines_above, config.diff("config")] {
+            assert!(!diff.contains("LEAK") && diff.contains("credential_process = vault ****"), "{diff}");
+        }
+        assert!(
+            config.diff("config").contains("+credential_process = /bin/keyrole get a\n"),
+            "{}",
+            config.diff("config")
+        );
     }
 
     #[test]

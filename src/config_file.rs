@@ -56,6 +56,7 @@ impl<'a> ConfigFile<'a> {
     /// # Errors
     /// The file was changed since it was read, is read-only, or cannot be replaced. It is as it was then.
     pub fn replace(&self, new: &str) -> Result<PathBuf> {
+        let _alone = self.keep_others_out();
         let before = self.check()?;
         if before.is_none()
             && let Some(dir) = self.target.parent().filter(|dir| !dir.exists())
@@ -96,6 +97,7 @@ impl<'a> ConfigFile<'a> {
                 None => Error::failed(format!("there is nothing to undo: no backup stands beside `{path}`")),
             });
         }
+        let _alone = self.keep_others_out();
         self.check()?;
         fs::rename(&backup, &self.target).map_err(|error| self.failed(&error))
     }
@@ -113,6 +115,21 @@ impl<'a> ConfigFile<'a> {
         Some(self.backup_of(written)).filter(|backup| backup.exists())
     }
 
+    /// Keeps other keyroles from changing the file between the look at it and its replacement; another program is not kept
+    /// out. The lock is on the directory, which is there whatever is done to the file.
+    #[cfg(unix)]
+    fn keep_others_out(&self) -> Option<File> {
+        let dir = File::open(self.target.parent()?).ok()?;
+        dir.lock().ok()?;
+        Some(dir)
+    }
+
+    /// Windows opens no directory.
+    #[cfg(not(unix))]
+    fn keep_others_out(&self) -> Option<File> {
+        None
+    }
+
     /// Removes what processes that have ended left unfinished; it may hold a secret.
     fn sweep(&self) {
         let prefix = self.target.file_name().unwrap_or_default().to_string_lossy();
@@ -121,7 +138,9 @@ impl<'a> ConfigFile<'a> {
             let name = entry.file_name();
             let name = name.to_string_lossy();
             let writer = name.strip_prefix(&*prefix).and_then(|rest| rest.rsplit_once(UNFINISHED)).map(|(_, pid)| pid);
-            if writer.and_then(|pid| pid.parse().ok()).is_some_and(has_ended) {
+            // In a container the next process has the same number.
+            let is_over = |pid: u32| pid == std::process::id() || has_ended(pid);
+            if writer.and_then(|pid| pid.parse().ok()).is_some_and(is_over) {
                 let _ = fs::remove_file(entry.path());
             }
         }
@@ -207,27 +226,34 @@ impl<'a> ConfigFile<'a> {
 
 /// Tells whether no process has this number any more.
 #[cfg(unix)]
-fn has_ended(pid: i32) -> bool {
+fn has_ended(pid: u32) -> bool {
     use rustix::process::{Pid, test_kill_process};
     let is_gone = |pid| test_kill_process(pid) == Err(rustix::io::Errno::SRCH);
-    Pid::from_raw(pid).is_some_and(is_gone)
+    Pid::from_raw(pid.cast_signed()).is_some_and(is_gone)
 }
 
 /// Windows is not asked; what was left stays.
 #[cfg(not(unix))]
-fn has_ended(_pid: i32) -> bool {
+fn has_ended(_pid: u32) -> bool {
     false
 }
 
-/// Gives a file the owner and the permissions of another; a private one keeps its own permissions.
+/// Gives a file the owner and the permissions of another; a private one keeps its own permissions. Where the group is one
+/// that this user may give to no file, the new one's group gets none of its permissions.
 #[cfg(unix)]
 fn take_after(file: &File, like: &Metadata, is_private: bool) -> io::Result<()> {
-    use std::os::unix::fs::{MetadataExt, fchown};
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
     let own = file.metadata()?;
+    let mut mode = like.permissions().mode();
     if (own.uid(), own.gid()) != (like.uid(), like.gid()) {
-        fchown(file, Some(like.uid()), Some(like.gid()))?;
+        match fchown(file, Some(like.uid()), Some(like.gid())) {
+            Err(error) if error.kind() == ErrorKind::PermissionDenied && own.uid() == like.uid() => {
+                mode &= !0o070;
+            }
+            changed => changed?,
+        }
     }
-    if is_private { Ok(()) } else { file.set_permissions(like.permissions()) }
+    if is_private { Ok(()) } else { file.set_permissions(fs::Permissions::from_mode(mode)) }
 }
 
 /// A new file has what its directory gives it.

@@ -61,6 +61,7 @@ impl Interview {
         let mut before = list(choices);
         let prompt = match offer {
             Some("") => format!("{prompt} [none]: "),
+            Some(offer) if check("").is_ok() => format!("{prompt}, or none [{}]: ", Printable(offer)),
             Some(offer) => format!("{prompt} [{}]: ", Printable(offer)),
             None => format!("{prompt}: "),
         };
@@ -71,7 +72,8 @@ impl Interview {
                 ("none", Some(_)) => "",
                 (text, _) => chosen(choices, text),
             };
-            match check(answer) {
+            let no_such_number = || Err(format!("there is no choice {answer}"));
+            match if is_off_the_list(choices, answer) { no_such_number() } else { check(answer) } {
                 Ok(()) => return Ok(answer.to_owned()),
                 Err(why) => before = format!("keyrole: {}\n", Printable(&why)),
             }
@@ -125,6 +127,12 @@ fn list(choices: &[(String, String)]) -> String {
         format!("{}\n", line.trim_end())
     };
     choices.iter().enumerate().map(line).collect()
+}
+
+/// Tells a number that is meant for a list but is not in it. A longer one may well be a name, as of an account.
+fn is_off_the_list(choices: &[(String, String)], answer: &str) -> bool {
+    let is_number = matches!(answer.len(), 1..=2) && answer.bytes().all(|byte| byte.is_ascii_digit());
+    is_number && !choices.is_empty() && !choices.iter().any(|(value, _)| value == answer)
 }
 
 /// Takes a number for the choice it stands for, unless a choice is called so itself.

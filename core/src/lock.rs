@@ -320,11 +320,31 @@ pub fn create_private_dir(dir: &Path) -> io::Result<()> {
     if let Ok(metadata) = dir.symlink_metadata() {
         return check_private(dir, &metadata);
     }
+    #[cfg(unix)]
+    refuse_foreign_home(dir)?;
     let mut builder = DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(dir)
+}
+
+/// Refuses to make directories of root in the home of a user, as `sudo` with the user's `HOME` would: the user could not
+/// write there any more.
+#[cfg(unix)]
+fn refuse_foreign_home(dir: &Path) -> io::Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let above = dir.ancestors().skip(1).find_map(|dir| dir.metadata().ok().map(|metadata| (dir, metadata)));
+    match above {
+        Some((above, metadata)) if metadata.uid() != 0 => Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            format!("root makes no directory in `{}`, which belongs to a user", above.display()),
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Gives the options to open a file of the state directory with: readable by its owner only, never through a link,
@@ -353,6 +373,14 @@ pub fn survive_size_limit() {
         // It fails only where the signal does not exist.
         ONCE.call_once(|| drop(signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default())));
     }
+}
+
+/// Refuses a directory that is there and in which somebody else could put files.
+///
+/// # Errors
+/// It is one that others can write to.
+pub fn check_dir(dir: &Path) -> io::Result<()> {
+    dir.symlink_metadata().map_or(Ok(()), |metadata| check_private(dir, &metadata))
 }
 
 /// Refuses a directory in which somebody else could put files that this process would then write to or wait for.

@@ -71,7 +71,31 @@ pub fn run(arguments: &Setup, called: Option<&OsStr>, world: &World) -> Result<(
     if arguments.dry_run {
         return output::print(edit.diff(&path).as_bytes());
     }
-    let mut found = if arguments.no_verify { String::new() } else { verify(&plan, &settings, world)? };
+    let mut found = if arguments.no_verify {
+        String::new()
+    } else {
+        match verify(&plan, &settings, world) {
+            Ok(found) => found,
+            Err(error) => {
+                let subject = Subject { name: "the confirmation", hint: NOTHING_WRITTEN };
+                let goes_on = !arguments.yes
+                    && error.signal().is_none()
+                    && interview
+                        .confirm(subject, &format!("{error}\n"), "write it all the same?", "no")
+                        .unwrap_or(false);
+                if !goes_on {
+                    return Err(error);
+                }
+                String::new()
+            }
+        }
+    };
+    if arguments.no_mfa
+        && let Some(mfa) = plan.mfa()
+    {
+        found +=
+            &format!("keyrole: `--no-mfa` adds no device, but the profile inherits `{}`\n", Printable(&mfa.serial));
+    }
     found += &renaming(&bypasses);
     if edit.is_changed() {
         let subject = Subject { name: "the confirmation", hint: NOTHING_WRITTEN };
@@ -82,7 +106,7 @@ pub fn run(arguments: &Setup, called: Option<&OsStr>, world: &World) -> Result<(
         }
         let backup = file.replace(edit.text().expose())?;
         if arguments.yes {
-            output::say(&found);
+            output::say(&shown);
         }
         output::say(&format!(
             "keyrole: wrote `{}`; what it was is in `{}`, and `keyrole setup --undo` puts it back\n",
@@ -387,7 +411,8 @@ impl Desk<'_> {
 /// Checks what a flag gives.
 fn checked(flag: &str, value: &Option<String>, check: crate::interview::Check) -> Result<Option<String>> {
     if let Some(value) = value {
-        check(value).map_err(|why| Error::usage(format!("`{flag}`: {why}")))?;
+        let usage = |why| Error::usage(format!("`{flag}`: {why}")).hint("`keyrole setup --help` says what it takes");
+        check(value).map_err(usage)?;
     }
     Ok(value.clone())
 }

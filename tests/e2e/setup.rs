@@ -119,7 +119,7 @@ fn a_person_is_asked_for_everything_and_sees_the_change_first() {
     assert!(shown.contains("  1  base  access key"), "{shown}");
     terminal.send("1\n");
     answer(&terminal, "MFA device [none]: ", &format!("{}\n", home.serial));
-    answer(&terminal, "region [eu-west-1]: ", "\n");
+    answer(&terminal, "region, or none [eu-west-1]: ", "\n");
     let shown = terminal.expect("[yes]: ");
     assert!(shown.contains(&format!("+keyrole_role_arn = {ADMIN}")), "{shown}");
     assert_eq!(config(&home), before);
@@ -168,7 +168,7 @@ fn a_profile_to_convert_and_the_serial_of_its_sisters_are_offered() {
     let shown = terminal.expect("profile, new or one of these: ");
     assert!(shown.contains("  1  dev   has a role\r\n  2  prod  has a role"), "{shown}");
     terminal.send("2\n");
-    answer(&terminal, &format!("MFA device [{}]: ", home.serial), "\n");
+    answer(&terminal, &format!("MFA device, or none [{}]: ", home.serial), "\n");
     let shown = terminal.expect("/config`? [yes]: ");
     assert!(shown.contains("some SDKs use `role_arn`, `source_profile` instead of `credential_process`"), "{shown}");
     terminal.send("\n");
@@ -239,7 +239,7 @@ fn a_source_whose_sessions_have_no_mfa_brings_no_question_for_a_device() {
     let home = home(sso);
     let arguments = ["prod", "--role-arn", ADMIN, "--source-profile", "corp", "--no-verify"];
     let terminal = setup(&home, &arguments).on_terminal();
-    answer(&terminal, "region [eu-west-1]: ", "none\n");
+    answer(&terminal, "region, or none [eu-west-1]: ", "none\n");
     let shown = terminal.expect("/config`? [yes]: ");
     assert!(!shown.contains("MFA"), "{shown}");
     terminal.send("\n");

@@ -8,7 +8,7 @@
 
 use super::{KEY_PREFIX, SecretStore, StoreError};
 use crate::cache::NAME_PREFIX;
-use crate::lock::{create_private_dir, private_file, survive_size_limit};
+use crate::lock::{check_dir, create_private_dir, private_file, survive_size_limit};
 use crate::secret::SecretBytes;
 use crate::world::World;
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
@@ -68,11 +68,17 @@ impl<'a> SealedFiles<'a> {
     }
 
     fn dir(&self, name: &str) -> Result<PathBuf, StoreError> {
-        let dir = self.world.state_dir();
-        dir.map(|dir| dir.join(name)).ok_or_else(|| StoreError::Unavailable("there is no home directory".to_owned()))
+        let state_dir = self.world.state_dir();
+        let state_dir = state_dir.ok_or_else(|| StoreError::Unavailable("there is no home directory".to_owned()))?;
+        let dir = state_dir.join(name);
+        check_dir(&state_dir)
+            .and_then(|()| check_dir(&dir))
+            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        Ok(dir)
     }
 
-    /// Gives the directory of an entry, and its file.
+    /// Gives the directory of an entry, and its file. Security: in a directory that others can write to, any name may lead
+    /// anywhere.
     fn path(&self, name: &str) -> Result<(PathBuf, PathBuf), StoreError> {
         let (dir, file) = match name.strip_prefix(KEY_PREFIX) {
             Some(key) => (self.dir(KEYS)?, key),
@@ -149,8 +155,9 @@ impl SecretStore for SealedFiles<'_> {
     fn names(&self) -> Result<Vec<String>, StoreError> {
         let dir = self.dir(SESSIONS)?;
         let names = files(&dir).filter_map(|file| file.file_name().into_string().ok());
-        // A file that is being written begins with a dot.
-        Ok(names.filter(|name| !name.starts_with('.')).map(|name| format!("{NAME_PREFIX}{name}")).collect())
+        // A fingerprint; a file that is being written begins with a dot.
+        let is_ours = |name: &String| name.bytes().all(|byte| byte.is_ascii_hexdigit());
+        Ok(names.filter(is_ours).map(|name| format!("{NAME_PREFIX}{name}")).collect())
     }
 }
 
