@@ -42,6 +42,7 @@ pub mod network;
 pub mod notify;
 pub mod process_line;
 pub mod provider;
+pub mod sign_in;
 pub mod source;
 pub mod sts;
 mod sys;

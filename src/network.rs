@@ -15,6 +15,7 @@ use aws_smithy_runtime_api::client::http::{
     HttpConnector, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector, http_client_fn,
 };
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::byte_stream::ByteStream;
 use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
@@ -247,6 +248,17 @@ pub fn unreachable(what: &str, cause: &dyn std::error::Error) -> Error {
         "check the network, `HTTPS_PROXY`, and `endpoint_url`, then retry"
     };
     Error::new(Kind::Unreachable, format!("cannot reach {what}: {text}")).hint(hint)
+}
+
+/// Tells whether an error came about because there was no connection, or none that lasted.
+pub fn is_connection_error(error: &(dyn std::error::Error + 'static)) -> bool {
+    chain(error).any(|cause| cause.is::<ConnectorError>())
+}
+
+fn chain<'e>(
+    error: &'e (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'e (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |error| error.source())
 }
 
 /// Gives the cause that says most, the last one, without the layers it came through.

@@ -484,7 +484,7 @@ impl<'s> Planner<'s> {
             settings.extend([value("sso_start_url")?, value("sso_region")?]);
             return Ok(Source::Sdk {
                 profile: profile.name.to_owned(),
-                kind: SdkSource::Sso,
+                kind: SdkSource::Sso { is_prefixed: false },
                 settings,
                 sso_session: None,
             });
@@ -499,7 +499,7 @@ impl<'s> Planner<'s> {
         settings.push(("sso_session".to_owned(), name.to_owned()));
         Ok(Source::Sdk {
             profile: profile.name.to_owned(),
-            kind: SdkSource::Sso,
+            kind: SdkSource::Sso { is_prefixed: without_prefix(property.key).is_some() },
             settings,
             sso_session: Some((name.to_owned(), session)),
         })

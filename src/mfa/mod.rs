@@ -92,7 +92,7 @@ pub fn means(choice: PromptChoice, world: &World) -> std::result::Result<&'stati
 const NO_DISPLAY: &str = "there is no display to open a window on";
 
 /// Prepares a program that asks a person or a key. Security: it has no business with the caller's own credentials.
-fn helper(program: impl AsRef<OsStr>) -> Command {
+pub fn helper(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     let secrets = ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN", KEY_VARIABLE];
     for secret in secrets {

@@ -28,6 +28,7 @@ mod sealed_files;
 mod session;
 #[cfg(target_os = "linux")]
 mod setup;
+mod sign_in;
 mod sources;
 #[cfg(target_os = "linux")]
 mod store;
