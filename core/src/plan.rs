@@ -281,6 +281,8 @@ pub struct Settings {
     pub use_fips: bool,
     /// `use_dualstack_endpoint`.
     pub use_dualstack: bool,
+    /// `keyrole_sts_fallback_region`: whose STS is asked, once, where that of the plan's region gives no answer.
+    pub fallback_region: Option<String>,
     /// The PEM file with the roots to trust.
     pub ca_bundle: Option<CaBundle>,
     /// How a person may be asked.

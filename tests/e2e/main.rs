@@ -21,6 +21,8 @@ mod flow;
 mod ladder;
 mod log;
 mod mfa_process;
+#[cfg(target_os = "linux")]
+mod namespace;
 mod network;
 mod prompt;
 #[cfg(unix)]

@@ -1,5 +1,6 @@
 //! Owns the rig: a home directory with AWS files, the real binary in it, with or without a terminal, and STS.
 
+pub mod namespace;
 pub mod responder;
 pub mod sts;
 
