@@ -364,14 +364,17 @@ impl<'s> Planner<'s> {
         let arn = profile.checked("role_arn", RoleArn::parse)?.ok_or_else(|| profile.error("`role_arn` is missing"))?;
         let duration = profile.checked("duration_seconds", validate::role_duration)?;
         let policy = profile.checked("policy", |text| self.policy(text))?;
+        let tags = profile.checked("session_tags", validate::session_tags)?.unwrap_or_default();
+        let transitive = |text: &str| validate::transitive_tags(text, &tags);
+        let transitive_tags = profile.checked("transitive_session_tags", transitive)?.unwrap_or_default();
         Ok(Role {
             profile: profile.name.to_owned(),
             arn,
             session_name: profile.checked("role_session_name", validate::session_name)?,
             external_id: profile.checked("external_id", validate::external_id)?,
             duration: duration.map(|seconds| if chained { seconds.min(ROLE_CHAINING_MAX_SECONDS) } else { seconds }),
-            tags: profile.checked("session_tags", validate::session_tags)?.unwrap_or_default(),
-            transitive_tags: profile.checked("transitive_session_tags", validate::tag_keys)?.unwrap_or_default(),
+            tags,
+            transitive_tags,
             source_identity: profile.checked("source_identity", validate::source_identity)?,
             policy,
             policy_arns: profile.checked("policy_arns", validate::policy_arns)?.unwrap_or_default(),

@@ -1,6 +1,7 @@
 //! `keyrole status`: what is cached, for how long, what happened last, and when a person will be needed.
 
 use crate::cache::{Fingerprint, SessionCache};
+use crate::caller;
 use crate::cli::Status;
 use crate::commands::get::account;
 use crate::commands::{warning, watch};
@@ -11,7 +12,7 @@ use crate::flight;
 use crate::log;
 use crate::log::read::{self, Entry};
 use crate::output::{self, parse_timestamp, span, timestamp};
-use crate::plan::{Plan, Settings};
+use crate::plan::{Plan, Role, Settings};
 use crate::profile;
 use crate::provider;
 use crate::world::World;
@@ -24,6 +25,8 @@ struct Row {
     profile: String,
     account_id: Option<String>,
     role_arn: Option<String>,
+    #[serde(flatten)]
+    shape: Shape,
     access_key_id: Option<String>,
     expiration: Option<String>,
     seconds_left: Option<i64>,
@@ -39,6 +42,58 @@ struct Row {
     last_event_time: Option<String>,
     last_event_program: Option<String>,
     store: &'static str,
+}
+
+/// What a profile says about its role's session, by the names of its keys. The name is there even if the profile gives
+/// none.
+#[derive(Default, Serialize)]
+struct Shape {
+    #[serde(skip)]
+    is_special: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role_session_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source_identity: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_tags: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transitive_session_tags: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy_arns: Option<String>,
+}
+
+impl Shape {
+    fn of(role: &Role, world: &World) -> Self {
+        let list = |items: Vec<String>| (!items.is_empty()).then(|| items.join(","));
+        let has_lists = !(role.tags.is_empty() && role.policy_arns.is_empty());
+        let has_texts = [&role.session_name, &role.source_identity, &role.policy].into_iter().any(Option::is_some);
+        Self {
+            is_special: has_lists || has_texts,
+            role_session_name: Some(role.session_name.clone().unwrap_or_else(|| caller::session_name(world))),
+            source_identity: role.source_identity.clone(),
+            session_tags: list(role.tags.iter().map(|(key, value)| format!("{key}={value}")).collect()),
+            transitive_session_tags: list(role.transitive_tags.clone()),
+            policy: role.policy.clone(),
+            policy_arns: list(role.policy_arns.clone()),
+        }
+    }
+
+    /// Says it in one line, for which a policy is too long: `role_session_name = jo@host, session_tags = project=x`.
+    fn line(&self) -> String {
+        let policy = self.policy.as_ref().map(|policy| format!("{} characters", policy.chars().count()));
+        let parts = [
+            ("role_session_name", &self.role_session_name),
+            ("source_identity", &self.source_identity),
+            ("session_tags", &self.session_tags),
+            ("transitive_session_tags", &self.transitive_session_tags),
+            ("policy", &policy),
+            ("policy_arns", &self.policy_arns),
+        ];
+        let said = parts.iter().filter_map(|(key, value)| Some(format!("{key} = {}", value.as_ref()?)));
+        said.collect::<Vec<_>>().join(", ")
+    }
 }
 
 /// What is shown: the profiles that were chosen, and a row for each.
@@ -179,6 +234,7 @@ fn row(plan: &Plan, world: &World) -> Result<Row> {
         profile: plan.profile.clone(),
         account_id: account(plan).map(str::to_owned),
         role_arn: plan.role().map(|role| role.arn.to_string()),
+        shape: plan.role().map(|role| Shape::of(role, world)).unwrap_or_default(),
         access_key_id: session.as_ref().map(|session| session.access_key_id.clone()),
         expiration: session.as_ref().map(|session| timestamp(session.expiration)),
         seconds_left,
@@ -215,6 +271,9 @@ fn render(rows: &[Row], min: Option<i64>, now: i64) -> String {
     for row in rows {
         let name = Printable(&row.profile);
         // Writing to a String cannot fail.
+        if row.shape.is_special {
+            let _ = writeln!(text, "{name}: {}", Printable(&row.shape.line()));
+        }
         if let Some(error) = &row.renewal_error {
             let what = if row.renewal_refused { "AWS refuses to renew it" } else { "renewing failed" };
             let _ = writeln!(text, "{name}: {what}: {}", Printable(error));

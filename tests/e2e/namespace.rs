@@ -1,7 +1,7 @@
 //! The real host names of AWS with their TLS, in a network of its own, where they lead to the stand-in on port 443.
 
 use crate::support::namespace::Namespace;
-use crate::support::sts::{ADMIN, Certificate, Fault, Role, Sts};
+use crate::support::sts::{ADMIN, Certificate, Fault, Role, Sts, WEB_IDENTITY, WEB_IDENTITY_TOKEN};
 use crate::support::{Home, Output, PATIENCE, Terminal};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
@@ -87,6 +87,7 @@ fn every_setting_leads_to_the_host_that_it_stands_for() {
             "sts-fips.us-east-2.amazonaws.com",
         ),
         ("aws", "region = eu-west-1\nuse_dualstack_endpoint = true", "sts.eu-west-1.api.aws"),
+        ("aws", "region = eu-west-1\nendpoint_url = http://127.0.0.1:1\nignore_configured_endpoint_urls = true", HOST),
     ];
     let hosts: String = cases.iter().map(|(.., host)| format!("127.0.0.1 {host}\n")).collect();
     let Some(network) = Namespace::new(&hosts) else { return };
@@ -192,6 +193,18 @@ fn a_region_that_breaks_off_is_left_and_both_calls_are_made_in_the_other() {
     first.set_fault(Some(Fault::Drop));
     get(&network, &home).document();
     assert_eq!((first.calls().len(), home.sts.calls().len()), (1, 1));
+    fell_back_once(&home);
+}
+
+#[test]
+fn a_web_identity_is_taken_to_the_other_region_too() {
+    let Some((network, home)) = with_fallback() else { return };
+    std::fs::write(home.path().join("token"), WEB_IDENTITY_TOKEN).unwrap();
+    let token = format!("web_identity_token_file = {}", home.path().join("token").display());
+    let config = std::fs::read_to_string(home.path().join(".aws/config")).unwrap();
+    home.write_config(&config.replace(ADMIN, WEB_IDENTITY).replace("keyrole_source_profile = base", &token));
+    get(&network, &home).document();
+    assert_eq!(home.sts.count("AssumeRoleWithWebIdentity"), 1);
     fell_back_once(&home);
 }
 
@@ -323,4 +336,17 @@ fn a_proxy_that_wants_another_password_is_named_and_the_password_is_not() {
         assert!(!output.stderr.contains("hunter2"), "{output:?}");
     }
     assert_eq!(home.sts.calls().len(), 0);
+}
+
+#[test]
+fn plain_http_goes_through_its_own_proxy() {
+    let Some(network) = Namespace::new("127.0.0.1 sts.corp.example\n") else { return };
+    let home = Home::with(Sts::start_over(network.listen("127.0.0.1:80"), None).expect("the stand-in starts"), "");
+    home.write_config(&home.default_config("").replace(&home.sts.url(), "http://sts.corp.example"));
+    let proxy = Tinyproxy::start(&network, &home);
+    let get = |url: &str| network.run(home.keyrole(["get", "prod", "--refresh"])).env("HTTP_PROXY", url).output();
+    get(PROXY).document();
+    assert_eq!(proxy.requests(), 1, "{}", proxy.log());
+    let output = get("http://127.0.0.1:8888");
+    output.fails(1, &["the answer did not come from STS", "a proxy or a captive portal", "`HTTPS_PROXY`"]);
 }
