@@ -143,7 +143,7 @@ fn explain(plan: &Plan, error: &CredentialsError) -> Error {
     }
     let what = plan.source.describe();
     if let Some(command) = sign_in::command(&plan.source) {
-        if network::is_connection_error(error) {
+        if network::is_connection_error(error) || said.contains("timed out") {
             return network::unreachable(&format!("the sign-in service of {what}"), error);
         }
         let is_needed = SIGN_IN_NEEDED.iter().any(|words| said.contains(words));

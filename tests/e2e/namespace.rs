@@ -145,6 +145,8 @@ fn fell_back_once(home: &Home) {
     let lines: Vec<_> = log.iter().filter(|line| line["event"] == "fell_back").collect();
     assert_eq!(lines.len(), 1, "{log:?}");
     assert_eq!(lines[0]["endpoint"], format!("https://{OTHER_HOST}"));
+    let shown = home.keyrole(["log"]).output().stdout;
+    assert!(shown.contains(&format!("https://{OTHER_HOST} was asked: cannot reach STS in `eu-west-1`: ")), "{shown}");
     assert!(lines[0]["error"].as_str().unwrap().starts_with("cannot reach STS in `eu-west-1`: "), "{log:?}");
 }
 

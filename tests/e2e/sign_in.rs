@@ -125,6 +125,27 @@ fn a_browser_login_is_a_source_and_another_token_of_it_stays_a_hit() {
 }
 
 #[test]
+fn a_browser_login_without_a_session_is_a_source_until_the_portal_no_longer_takes_its_token() {
+    let (home, portal) = with_portal();
+    let config = std::fs::read_to_string(home.path().join(".aws/config")).unwrap();
+    let start = "https://corp.example/start";
+    home.write_config(
+        &config.replace("\nsso_session = corp", &format!("\nsso_start_url = {start}\nsso_region = eu-west-1")),
+    );
+    let get = || home.keyrole(["get", "prod", "--refresh"]).env("AWS_ENDPOINT_URL_SSO", portal.url()).output();
+    get().fails(1, &["no credentials from profile `sso`: ", "run `aws sso login --profile sso`, then retry"]);
+    std::fs::write(token_file(&home, start), token(TOKEN, LATER)).unwrap();
+    get().document();
+    std::fs::write(token_file(&home, start), token("revoked", LATER)).unwrap();
+    get().fails(1, &["Session token not found or invalid", "run `aws sso login --profile sso`, then retry"]);
+    let run = with_cli(&home, home.keyrole(["login", "prod", "--refresh"]), "exit 1");
+    let terminal = run.env("AWS_ENDPOINT_URL_SSO", portal.url()).on_terminal();
+    terminal.expect("run `aws sso login --profile sso` now? [yes]: ");
+    terminal.send("n\n");
+    terminal.finish().fails(1, &["Session token not found or invalid"]);
+}
+
+#[test]
 fn a_session_that_only_keyrole_reads_is_named_to_the_aws_cli() {
     let home = with_sso("sso");
     let config = std::fs::read_to_string(home.path().join(".aws/config")).unwrap();
