@@ -13,9 +13,10 @@
 //!
 //! [`config`] reads the AWS files, [`profile`] turns them into a [`plan::Plan`], [`provider`] carries it out:
 //! [`cache`] over [`store`], [`flight`] over [`lock`], [`mfa`], [`source`] and [`sts`] over [`network`]. Dependencies
-//! point that way only. [`commands::setup`] writes the config file: [`interview`] asks, [`config_edit`] makes the new text of
-//! the old one, [`config_file`] puts it in place. `plan`, `profile`, `validate` and `credentials` decide everything and touch nothing; the time
-//! and the environment are handed to them ([`world`]).
+//! point that way only. [`sign_in`] offers what only a browser can renew, for `login` alone. [`commands::setup`] writes the
+//! config file: [`interview`] asks, [`config_edit`] makes the new text of the old one, [`config_file`] puts it in place.
+//! `plan`, `profile`, `validate` and `credentials` decide everything and touch nothing; the time and the environment are
+//! handed to them ([`world`]).
 //!
 //! # The three channels
 //! For `get`, stdout carries the document or nothing ([`output`]), stderr one error and its hint ([`error`]), as SDKs

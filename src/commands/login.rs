@@ -65,8 +65,7 @@ pub fn run(arguments: &Login, world: &World) -> Result<()> {
         result => settle(index, result),
     });
     progress.end();
-    let mut signed_out = std::mem::take(&mut *locked(&signed_out));
-    signed_out.sort_by_key(|(index, _)| *index);
+    let signed_out = std::mem::take(&mut *locked(&signed_out));
     let signed_in = sign_in(&plans, signed_out, &settle, world)?;
     at_once(signed_in, &|index| settle(index, fetch(index)));
     progress.end();
@@ -114,16 +113,24 @@ fn sign_in(
     settle: &dyn Fn(usize, Result<Session>),
     world: &World,
 ) -> Result<Vec<usize>> {
-    let mut outcomes: HashMap<Vec<&str>, Result<bool>> = HashMap::new();
+    let mut outcomes: Vec<(Vec<&str>, Result<bool>)> = Vec::new();
     let mut again = Vec::new();
     for (index, why) in signed_out {
         let Ok((plan, settings)) = &plans[index] else { continue };
-        let offer = || sign_in::offer(plan, settings, &why, world);
-        match outcomes.entry(plan.source.sign_in_of()).or_insert_with(offer) {
+        let of = plan.source.sign_in_of();
+        let outcome = match outcomes.iter().find(|(earlier, _)| *earlier == of) {
+            Some((_, outcome)) => outcome.clone(),
+            None => {
+                let outcome = sign_in::offer(plan, settings, &why, world);
+                outcomes.push((of, outcome.clone()));
+                outcome
+            }
+        };
+        match outcome {
             Ok(true) => again.push(index),
             Ok(false) => settle(index, Err(why)),
-            Err(error) if error.signal().is_some() => return Err(error.clone()),
-            Err(error) => settle(index, Err(error.clone())),
+            Err(error) if error.signal().is_some() => return Err(error),
+            Err(error) => settle(index, Err(error)),
         }
     }
     Ok(again)

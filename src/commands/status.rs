@@ -25,8 +25,16 @@ struct Row {
     profile: String,
     account_id: Option<String>,
     role_arn: Option<String>,
-    #[serde(flatten)]
-    shape: Shape,
+    /// There even if the profile gives none.
+    role_session_name: Option<String>,
+    source_identity: Option<String>,
+    session_tags: Option<String>,
+    transitive_session_tags: Option<String>,
+    policy: Option<String>,
+    policy_arns: Option<String>,
+    /// The profile says one of these.
+    #[serde(skip)]
+    is_shaped: bool,
     access_key_id: Option<String>,
     expiration: Option<String>,
     seconds_left: Option<i64>,
@@ -42,58 +50,6 @@ struct Row {
     last_event_time: Option<String>,
     last_event_program: Option<String>,
     store: &'static str,
-}
-
-/// What a profile says about its role's session, by the names of its keys. The name is there even if the profile gives
-/// none.
-#[derive(Default, Serialize)]
-struct Shape {
-    #[serde(skip)]
-    is_special: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    role_session_name: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    source_identity: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    session_tags: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    transitive_session_tags: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    policy: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    policy_arns: Option<String>,
-}
-
-impl Shape {
-    fn of(role: &Role, world: &World) -> Self {
-        let list = |items: Vec<String>| (!items.is_empty()).then(|| items.join(","));
-        let has_lists = !(role.tags.is_empty() && role.policy_arns.is_empty());
-        let has_texts = [&role.session_name, &role.source_identity, &role.policy].into_iter().any(Option::is_some);
-        Self {
-            is_special: has_lists || has_texts,
-            role_session_name: Some(role.session_name.clone().unwrap_or_else(|| caller::session_name(world))),
-            source_identity: role.source_identity.clone(),
-            session_tags: list(role.tags.iter().map(|(key, value)| format!("{key}={value}")).collect()),
-            transitive_session_tags: list(role.transitive_tags.clone()),
-            policy: role.policy.clone(),
-            policy_arns: list(role.policy_arns.clone()),
-        }
-    }
-
-    /// Says it in one line, for which a policy is too long: `role_session_name = jo@host, session_tags = project=x`.
-    fn line(&self) -> String {
-        let policy = self.policy.as_ref().map(|policy| format!("{} characters", policy.chars().count()));
-        let parts = [
-            ("role_session_name", &self.role_session_name),
-            ("source_identity", &self.source_identity),
-            ("session_tags", &self.session_tags),
-            ("transitive_session_tags", &self.transitive_session_tags),
-            ("policy", &policy),
-            ("policy_arns", &self.policy_arns),
-        ];
-        let said = parts.iter().filter_map(|(key, value)| Some(format!("{key} = {}", value.as_ref()?)));
-        said.collect::<Vec<_>>().join(", ")
-    }
 }
 
 /// What is shown: the profiles that were chosen, and a row for each.
@@ -230,11 +186,20 @@ fn row(plan: &Plan, world: &World) -> Result<Row> {
     let place_of = |steps: usize| store.place_of(&Fingerprint::of(plan, steps).name()).ok().flatten();
     let place = if session.is_some() { place_of(plan.steps.len()) } else { mfa.as_ref().and_then(|_| place_of(1)) };
     let renewal = flight::renewal(world, &Fingerprint::of(plan, plan.steps.len()).name()).filter(|_| session.is_some());
+    let role = plan.role();
+    let list = |items: Vec<String>| (!items.is_empty()).then(|| items.join(","));
     Ok(Row {
         profile: plan.profile.clone(),
         account_id: account(plan).map(str::to_owned),
-        role_arn: plan.role().map(|role| role.arn.to_string()),
-        shape: plan.role().map(|role| Shape::of(role, world)).unwrap_or_default(),
+        role_arn: role.map(|role| role.arn.to_string()),
+        role_session_name: role.map(|role| role.session_name.clone().unwrap_or_else(|| caller::session_name(world))),
+        source_identity: role.and_then(|role| role.source_identity.clone()),
+        session_tags: role
+            .and_then(|role| list(role.tags.iter().map(|(key, value)| format!("{key}={value}")).collect())),
+        transitive_session_tags: role.and_then(|role| list(role.transitive_tags.clone())),
+        policy: role.and_then(|role| role.policy.clone()),
+        policy_arns: role.and_then(|role| list(role.policy_arns.clone())),
+        is_shaped: role.is_some_and(is_shaped),
         access_key_id: session.as_ref().map(|session| session.access_key_id.clone()),
         expiration: session.as_ref().map(|session| timestamp(session.expiration)),
         seconds_left,
@@ -271,8 +236,8 @@ fn render(rows: &[Row], min: Option<i64>, now: i64) -> String {
     for row in rows {
         let name = Printable(&row.profile);
         // Writing to a String cannot fail.
-        if row.shape.is_special {
-            let _ = writeln!(text, "{name}: {}", Printable(&row.shape.line()));
+        if row.is_shaped {
+            let _ = writeln!(text, "{name}: {}", Printable(&shape(row)));
         }
         if let Some(error) = &row.renewal_error {
             let what = if row.renewal_refused { "AWS refuses to renew it" } else { "renewing failed" };
@@ -283,6 +248,31 @@ fn render(rows: &[Row], min: Option<i64>, now: i64) -> String {
         {
             let _ = writeln!(text, "{name}: {}", needed(left, min));
         }
+    }
+    text
+}
+
+/// Tells whether a profile says anything about its role's session.
+fn is_shaped(role: &Role) -> bool {
+    let has_texts = [&role.session_name, &role.source_identity, &role.policy].into_iter().any(Option::is_some);
+    has_texts || !role.tags.is_empty() || !role.policy_arns.is_empty()
+}
+
+/// Says it in one line, for which a policy is too long: `role_session_name = jo@host, session_tags = project=x`.
+fn shape(row: &Row) -> String {
+    let policy = row.policy.as_ref().map(|policy| format!("{} characters", policy.chars().count()));
+    let mut text = String::new();
+    for (key, value) in [
+        ("role_session_name", &row.role_session_name),
+        ("source_identity", &row.source_identity),
+        ("session_tags", &row.session_tags),
+        ("transitive_session_tags", &row.transitive_session_tags),
+        ("policy", &policy),
+        ("policy_arns", &row.policy_arns),
+    ] {
+        let Some(value) = value else { continue };
+        let separator = if text.is_empty() { "" } else { ", " };
+        text += &[separator, key, " = ", value].concat();
     }
     text
 }

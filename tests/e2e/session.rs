@@ -91,7 +91,7 @@ fn status_shows_what_shapes_the_session() {
     let json = || serde_json::from_str::<serde_json::Value>(&status(&["--json"])).expect("JSON")[0].take();
     call_of(&home, "");
     assert!(!status(&[]).contains("role_session_name"), "{}", status(&[]));
-    assert!(json()["role_session_name"].as_str().unwrap().starts_with("tester@") && json().get("policy").is_none());
+    assert!(json()["role_session_name"].as_str().unwrap().starts_with("tester@") && json()["policy"].is_null());
     call_of(
         &home,
         "role_session_name = ci-42\nsource_identity = jo\nsession_tags = a=1, b=two words\ntransitive_session_tags = B\n\
