@@ -1,6 +1,6 @@
 //! Owns the command line. Help, the man page and completions are made from these types.
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use std::ffi::OsString;
 use std::time::Duration;
 
@@ -20,8 +20,8 @@ In ~/.aws/config:
   keyrole_role_arn = arn:aws:iam::444455556666:role/Admin
   keyrole_source_profile = base
 
-Exit codes: 0 success, 1 failed, 2 usage or configuration, 3 nothing cached (status),
-4 a person is needed and cannot be asked, 5 AWS refused.";
+Exit codes: 0 success, 1 failed, 2 usage or configuration, 3 nothing cached, or a person is
+needed too soon (status), 4 a person is needed and cannot be asked, 5 AWS refused, 130 Ctrl-C.";
 
 const NEEDED: &str = "\
 A person is needed when neither the role's session nor the MFA session is valid any more,
@@ -39,6 +39,7 @@ pub const EXIT_CODES: &[(u8, &str)] = &[
     (3, "status: nothing valid is cached; with --exit-code, a person is needed sooner than --min"),
     (4, "a person is needed (MFA) and cannot be asked, or did not answer in time"),
     (5, "AWS refused"),
+    (130, "Ctrl-C; by another signal, 128 and its number"),
 ];
 
 /// What to do.
@@ -64,6 +65,9 @@ pub enum Command {
     Explain(Explain),
     /// Write a profile's lines into ~/.aws/config, asking for what is not given
     Setup(Setup),
+    /// Keep long-lived access keys in the keyring instead of ~/.aws/credentials
+    #[command(subcommand)]
+    Keys(Keys),
     /// Show what has happened
     Log(Log),
     /// Print the completions for a shell
@@ -79,6 +83,7 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct Get {
     /// The profile in ~/.aws/config
+    #[arg(value_hint = ValueHint::Other)]
     pub profile: String,
     /// Fail with exit code 4 instead of asking for an MFA code
     #[arg(long)]
@@ -109,7 +114,7 @@ pub struct Login {
 #[derive(Debug, Args)]
 pub struct Which {
     /// The profiles in ~/.aws/config
-    #[arg(value_name = "PROFILE", required_unless_present = "all", conflicts_with = "all")]
+    #[arg(value_name = "PROFILE", value_hint = ValueHint::Other, required_unless_present = "all", conflicts_with = "all")]
     pub profiles: Vec<String>,
     /// Every profile that has a role
     #[arg(long)]
@@ -121,7 +126,7 @@ pub struct Which {
 #[command(after_help = NEEDED)]
 pub struct Status {
     /// The profiles in ~/.aws/config; without any, those that have something cached
-    #[arg(value_name = "PROFILE")]
+    #[arg(value_name = "PROFILE", value_hint = ValueHint::Other)]
     pub profiles: Vec<String>,
     /// Print JSON
     #[arg(long)]
@@ -155,9 +160,10 @@ pub struct Log {
 #[derive(Debug, Args)]
 pub struct Exec {
     /// The profile in ~/.aws/config
+    #[arg(value_hint = ValueHint::Other)]
     pub profile: String,
     /// The command and its arguments
-    #[arg(last = true, required = true, value_name = "CMD")]
+    #[arg(required = true, trailing_var_arg = true, value_name = "CMD", value_hint = ValueHint::CommandWithArguments)]
     pub command: Vec<OsString>,
 }
 
@@ -165,6 +171,7 @@ pub struct Exec {
 #[derive(Debug, Args)]
 pub struct Env {
     /// The profile in ~/.aws/config
+    #[arg(value_hint = ValueHint::Other)]
     pub profile: String,
     /// For which reader
     #[arg(long, value_enum, default_value_t = Format::Sh)]
@@ -190,7 +197,7 @@ pub enum Format {
 #[derive(Debug, Args)]
 pub struct Doctor {
     /// The profiles in ~/.aws/config; without any, those that keyrole serves
-    #[arg(value_name = "PROFILE")]
+    #[arg(value_name = "PROFILE", value_hint = ValueHint::Other)]
     pub profiles: Vec<String>,
     /// Print JSON
     #[arg(long)]
@@ -249,4 +256,86 @@ pub struct Setup {
     /// Put back what the config file was before setup wrote it
     #[arg(long, exclusive = true)]
     pub undo: bool,
+}
+
+/// `keyrole keys`
+#[derive(Debug, Subcommand)]
+pub enum Keys {
+    /// Move a profile's access key from the AWS files into the keyring
+    Import(KeysImport),
+    /// Put an access key into the keyring, asking for its secret
+    Add(KeysAdd),
+    /// Show which profiles have an access key, and where
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Replace an access key in the keyring by a new one, and delete the old one at AWS
+    #[command(after_help = ROTATE)]
+    Rotate(KeysRotate),
+    /// Remove an access key from the keyring; at AWS it stays as it is
+    Remove(KeysRemove),
+}
+
+const ROTATE: &str = "\
+Run it again if it was interrupted: it goes on from where it was. The user needs iam:ListAccessKeys,
+iam:CreateAccessKey, iam:UpdateAccessKey and iam:DeleteAccessKey on itself.";
+
+/// `keyrole keys import`
+#[derive(Debug, Args)]
+pub struct KeysImport {
+    /// The profile whose key it is
+    pub profile: String,
+    /// Print what would change as a diff, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Ask nothing; the backups stay unless `--delete-backup` says otherwise
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Delete the backups, which hold the secret, without asking
+    #[arg(long, conflicts_with = "keep_backup")]
+    pub delete_backup: bool,
+    /// Keep the backups, which hold the secret, without asking
+    #[arg(long)]
+    pub keep_backup: bool,
+}
+
+/// `keyrole keys add`
+#[derive(Debug, Args)]
+pub struct KeysAdd {
+    /// The profile that is to use the key; it is made if it is not there
+    pub profile: String,
+    /// The access key ID
+    #[arg(long, value_name = "ID")]
+    pub access_key_id: Option<String>,
+    /// Read the secret access key from standard input
+    #[arg(long, requires = "access_key_id")]
+    pub secret_from_stdin: bool,
+    /// Write the profile's lines without asking
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// `keyrole keys rotate`
+#[derive(Debug, Args)]
+pub struct KeysRotate {
+    /// The profile whose key it is
+    pub profile: String,
+    /// Do not ask first
+    #[arg(long, short)]
+    pub yes: bool,
+    /// The MFA code, for scripts; others on this machine can see it in the process list
+    #[arg(long, value_name = "CODE")]
+    pub mfa_code: Option<String>,
+}
+
+/// `keyrole keys remove`
+#[derive(Debug, Args)]
+pub struct KeysRemove {
+    /// The profile whose key it is
+    pub profile: String,
+    /// Do not ask first
+    #[arg(long, short)]
+    pub yes: bool,
 }

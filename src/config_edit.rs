@@ -1,14 +1,15 @@
-//! Owns changes to the text of the config file that leave every other line as it is: comments, order, blank lines, line
+//! Owns changes to the text of an AWS file that leave every other line as it is: comments, order, blank lines, line
 //! ends. Pure; `config.rs` says what the lines mean. It never decides what is to be changed.
 
-use crate::config::{AwsFiles, Extent, Property, SectionKind, Sections, without_comment};
+use crate::config::{AwsFiles, Extent, FileKind, Property, SectionKind, Sections, without_comment};
 use crate::error::{Error, Printable, Result};
 use crate::secret::Secret;
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// The config file's text and the changes made to it so far.
+/// A file's text and the changes made to it so far.
 pub struct ConfigEdit<'a> {
+    kind: FileKind,
     lines: Vec<Line<'a>>,
     /// The line end of the file.
     end: &'static str,
@@ -27,12 +28,17 @@ impl Line<'_> {
 }
 
 impl<'a> ConfigEdit<'a> {
-    /// Begins with a file's text.
+    /// Begins with the config file's text.
     pub fn new(text: &'a str) -> Self {
+        Self::of(FileKind::Config, text)
+    }
+
+    /// Begins with either file's text.
+    pub fn of(kind: FileKind, text: &'a str) -> Self {
         let lines = text.split_inclusive('\n').map(|line| Line { old: Some(line), new: Some(line.into()) });
         let lines: Vec<Line> = lines.collect();
         let is_crlf = lines.first().and_then(|line| line.old).is_some_and(|line| line.ends_with("\r\n"));
-        Self { lines, end: if is_crlf { "\r\n" } else { "\n" } }
+        Self { kind, lines, end: if is_crlf { "\r\n" } else { "\n" } }
     }
 
     /// Gives the text as it will be.
@@ -114,6 +120,44 @@ impl<'a> ConfigEdit<'a> {
         Ok(())
     }
 
+    /// Removes every property `key` of a profile. Comments among its lines stay.
+    ///
+    /// # Errors
+    /// The text cannot be read.
+    pub fn remove(&mut self, profile: &str, key: &str) -> Result<()> {
+        let spans = self.reading(|sections| {
+            let mut spans = Vec::new();
+            for extent in sections.extents(SectionKind::Profile, profile) {
+                let found = extent.properties.iter().filter(|property| property.is(key));
+                spans.extend(found.flat_map(|property| self.span(&extent, property)));
+            }
+            Ok(spans)
+        })?;
+        spans.into_iter().for_each(|at| self.lines[at].new = None);
+        Ok(())
+    }
+
+    /// Removes the sections of a profile that say nothing, with the blank lines in them. One with a comment stays.
+    ///
+    /// # Errors
+    /// The text cannot be read.
+    pub fn remove_if_empty(&mut self, profile: &str) -> Result<()> {
+        let empty = self.reading(|sections| {
+            let mut empty = Vec::new();
+            for extent in sections.extents(SectionKind::Profile, profile) {
+                let first = self.index(extent.line);
+                let end = extent.next.map_or(self.lines.len(), |line| self.index(line));
+                let is_blank = |at: usize| self.lines[at].new.as_deref().is_none_or(|line| trim(line).is_empty());
+                if (first + 1..end).all(is_blank) {
+                    empty.extend(first..end);
+                }
+            }
+            Ok(empty)
+        })?;
+        empty.into_iter().for_each(|at| self.lines[at].new = None);
+        Ok(())
+    }
+
     /// Renders the changes as a unified diff, with secrets hidden; empty if there are none.
     pub fn diff(&self, path: &str) -> String {
         /// As many lines around a change as `diff -u` shows.
@@ -154,7 +198,11 @@ impl<'a> ConfigEdit<'a> {
 
     fn reading<T>(&self, look: impl FnOnce(&Sections) -> Result<T>) -> Result<T> {
         let text = self.text();
-        look(&AwsFiles::from_text(text.expose(), "").sections()?)
+        let (config, credentials) = match self.kind {
+            FileKind::Config => (text.expose(), ""),
+            FileKind::Credentials => ("", text.expose()),
+        };
+        look(&AwsFiles::from_text(config, credentials).sections()?)
     }
 
     /// Gives the index of a line of the new text, counted from 1.
@@ -387,6 +435,18 @@ mod tests {
         );
         let both = "[profile default]\nx=1\n[default]\nx=2\n";
         assert_eq!(set(both, "default", "x", "3"), "[profile default]\nx= 3\n[default]\nx=2\n");
+    }
+
+    #[test]
+    fn a_key_is_removed_wherever_its_profile_has_it_and_an_emptied_section_goes_with_it() {
+        let text = "# top\n[a]\nX = 1\ny = 2 # why\n\n[b]\nx = 1\n# of b\n  more\n\n# of c\n[c]\nx = 3\n[a]\nx=4\n";
+        let mut edit = ConfigEdit::of(FileKind::Credentials, text);
+        for (name, key) in [("a", "x"), ("b", "x"), ("a", "y")] {
+            edit.remove(name, key).unwrap();
+            edit.remove_if_empty(name).unwrap();
+        }
+        assert_eq!(edit.text().expose(), "# top\n[b]\n# of b\n\n# of c\n[c]\nx = 3\n");
+        assert_eq!(patched(text, &edit.diff("credentials")), edit.text().expose());
     }
 
     #[test]

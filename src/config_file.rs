@@ -1,4 +1,4 @@
-//! Owns the replacing of the config file: in one step, with its permissions, behind a link if it is one, and with a
+//! Owns the replacing of an AWS file: in one step, with its permissions, behind a link if it is one, and with a
 //! backup beside it. It never decides what is written.
 //!
 //! A backup's name holds the digest of the text that it was made for. So `undo` finds the one that belongs to the file as
@@ -12,24 +12,43 @@ use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-/// The config file as it was read.
+/// The words by which the backups of different commands are told apart: `undo` would take a key away from its profile if
+/// it put back what `keys` has written.
+const SETUP_BACKUP: &str = ".keyrole-backup-";
+const KEYS_BACKUP: &str = ".keyrole-keys-backup-";
+/// What a file is called that is being written, before the process's number.
+const UNFINISHED: &str = ".keyrole-new-";
+
+/// An AWS file as it was read.
 pub struct ConfigFile<'a> {
     /// The path by which people know it.
     path: &'a Path,
     /// The file itself; the same unless `path` is a link.
     target: PathBuf,
     text: &'a str,
+    /// What stands between the file's name and the digest in a backup's name.
+    backup: &'static str,
 }
 
 impl<'a> ConfigFile<'a> {
-    /// Makes it from what was read.
+    /// Makes it from what was read of the config file, for `setup`.
     pub fn new(files: &'a AwsFiles) -> Self {
-        let path = files.config_path();
+        Self::of(files.config_path(), files.config_text(), SETUP_BACKUP)
+    }
+
+    /// Makes the config file and the credentials file from what was read, for `keys`. A backup is readable by its owner
+    /// alone, as it may hold a secret.
+    pub fn both(files: &'a AwsFiles) -> [Self; 2] {
+        [(files.config_path(), files.config_text()), (files.credentials_path(), files.credentials_text())]
+            .map(|(path, text)| Self::of(path, text, KEYS_BACKUP))
+    }
+
+    fn of(path: &'a Path, text: &'a str, backup: &'static str) -> Self {
         // A link to a file that is not there yet is followed as well.
         let linked = || fs::read_link(path).map(|to| path.parent().unwrap_or(path).join(to));
         let target = fs::canonicalize(path).or_else(|_| linked()).unwrap_or_else(|_| path.to_owned());
         let target = std::path::absolute(&target).unwrap_or(target);
-        Self { path, target, text: files.config_text() }
+        Self { path, target, text, backup }
     }
 
     /// Replaces the file's text, and gives the path of the backup.
@@ -43,11 +62,13 @@ impl<'a> ConfigFile<'a> {
         {
             create_private_dir(dir).map_err(|error| self.failed(&error))?;
         }
+        self.sweep();
         let backup = self.backup_of(new);
-        self.put(&backup, self.text, before.as_ref()).map_err(|error| self.failed(&error))?;
-        let replaced = self
-            .check()
-            .and_then(|before| self.put(&self.target, new, before.as_ref()).map_err(|error| self.failed(&error)));
+        let is_private = self.backup == KEYS_BACKUP;
+        self.put(&backup, self.text, before.as_ref(), is_private).map_err(|error| self.failed(&error))?;
+        let replaced = self.check().and_then(|before| {
+            self.put(&self.target, new, before.as_ref(), false).map_err(|error| self.failed(&error))
+        });
         match replaced {
             Ok(()) => Ok(backup),
             Err(error) => {
@@ -79,6 +100,33 @@ impl<'a> ConfigFile<'a> {
         fs::rename(&backup, &self.target).map_err(|error| self.failed(&error))
     }
 
+    /// Makes sure that the file can be replaced.
+    ///
+    /// # Errors
+    /// As `replace`.
+    pub fn check_writable(&self) -> Result<()> {
+        self.check().map(drop)
+    }
+
+    /// Gives the backup that was made when this text was written, if it is still there.
+    pub fn backup_before(&self, written: &str) -> Option<PathBuf> {
+        Some(self.backup_of(written)).filter(|backup| backup.exists())
+    }
+
+    /// Removes what processes that have ended left unfinished; it may hold a secret.
+    fn sweep(&self) {
+        let prefix = self.target.file_name().unwrap_or_default().to_string_lossy();
+        let Some(entries) = self.target.parent().and_then(|dir| fs::read_dir(dir).ok()) else { return };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            let writer = name.strip_prefix(&*prefix).and_then(|rest| rest.rsplit_once(UNFINISHED)).map(|(_, pid)| pid);
+            if writer.and_then(|pid| pid.parse().ok()).is_some_and(has_ended) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+
     fn backup_of(&self, written: &str) -> PathBuf {
         let digest = Sha256::digest(written);
         let digest: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
@@ -87,7 +135,7 @@ impl<'a> ConfigFile<'a> {
 
     fn backup_prefix(&self) -> String {
         let name = self.target.file_name().unwrap_or_default();
-        format!("{}.keyrole-backup-", name.to_string_lossy())
+        format!("{}{}", name.to_string_lossy(), self.backup)
     }
 
     fn latest_backup(&self) -> Option<PathBuf> {
@@ -117,15 +165,15 @@ impl<'a> ConfigFile<'a> {
         }
     }
 
-    /// Writes a file beside the config file, then moves it to its place, so that nobody ever reads half of it.
-    fn put(&self, place: &Path, text: &str, like: Option<&Metadata>) -> io::Result<()> {
+    /// Writes a file beside the file, then moves it to its place, so that nobody ever reads half of it.
+    fn put(&self, place: &Path, text: &str, like: Option<&Metadata>, is_private: bool) -> io::Result<()> {
         let mut name = place.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".{}", std::process::id()));
+        name.push(format!("{UNFINISHED}{}", std::process::id()));
         let temporary = place.with_file_name(name);
         let written = || -> io::Result<()> {
             let mut file = private_file().write(true).create_new(true).open(&temporary)?;
             if let Some(like) = like {
-                take_after(&file, like)?;
+                take_after(&file, like, is_private)?;
             }
             file.write_all(text.as_bytes())?;
             file.sync_all()?;
@@ -157,19 +205,33 @@ impl<'a> ConfigFile<'a> {
     }
 }
 
-/// Gives a file the owner and the permissions of another.
+/// Tells whether no process has this number any more.
 #[cfg(unix)]
-fn take_after(file: &File, like: &Metadata) -> io::Result<()> {
+fn has_ended(pid: i32) -> bool {
+    use rustix::process::{Pid, test_kill_process};
+    let is_gone = |pid| test_kill_process(pid) == Err(rustix::io::Errno::SRCH);
+    Pid::from_raw(pid).is_some_and(is_gone)
+}
+
+/// Windows is not asked; what was left stays.
+#[cfg(not(unix))]
+fn has_ended(_pid: i32) -> bool {
+    false
+}
+
+/// Gives a file the owner and the permissions of another; a private one keeps its own permissions.
+#[cfg(unix)]
+fn take_after(file: &File, like: &Metadata, is_private: bool) -> io::Result<()> {
     use std::os::unix::fs::{MetadataExt, fchown};
     let own = file.metadata()?;
     if (own.uid(), own.gid()) != (like.uid(), like.gid()) {
         fchown(file, Some(like.uid()), Some(like.gid()))?;
     }
-    file.set_permissions(like.permissions())
+    if is_private { Ok(()) } else { file.set_permissions(like.permissions()) }
 }
 
 /// A new file has what its directory gives it.
 #[cfg(not(unix))]
-fn take_after(_file: &File, _like: &Metadata) -> io::Result<()> {
+fn take_after(_file: &File, _like: &Metadata, _is_private: bool) -> io::Result<()> {
     Ok(())
 }

@@ -2,6 +2,7 @@
 //! terminal; where flags give all answers none is needed. It never knows what an answer is used for.
 
 use crate::error::{Error, Kind, Printable, Result};
+use crate::secret::Secret;
 use crate::terminal::{self, Subject, Terminal};
 use std::time::Duration;
 
@@ -77,11 +78,23 @@ impl Interview {
         }
     }
 
-    /// Shows a text and asks whether to go on.
+    /// Gets a secret, which is not shown while it is typed.
+    ///
+    /// # Errors
+    /// As `ask`; nothing can be offered.
+    pub fn ask_secret(&mut self, subject: &Subject, prompt: &str, flag: &str) -> Result<Secret> {
+        let needed = |why: &str| {
+            Error::new(Kind::PersonNeeded, format!("{} is missing, and {why}", subject.name))
+                .hint(format!("add {flag}"))
+        };
+        self.terminal(&needed)?.hidden_dialogue(subject, PATIENCE)?.ask("", &format!("{prompt}: "))
+    }
+
+    /// Shows a text and asks whether to go on; `offer` is what an empty line means, `yes` or `no`.
     ///
     /// # Errors
     /// As `ask`.
-    pub fn confirm(&mut self, subject: Subject, text: &str, prompt: &str) -> Result<bool> {
+    pub fn confirm(&mut self, subject: Subject, text: &str, prompt: &str, offer: &str) -> Result<bool> {
         if self.takes_offers {
             return Ok(true);
         }
@@ -89,7 +102,7 @@ impl Interview {
         let needed =
             |why: &str| Error::new(Kind::PersonNeeded, format!("{name} is missing, and {why}")).hint("add `--yes`");
         self.terminal(&needed)?.say(text)?;
-        let question = Question { subject, prompt, flag: "`--yes`", choices: &[], offer: Some("yes") };
+        let question = Question { subject, prompt, flag: "`--yes`", choices: &[], offer: Some(offer) };
         let is_answer = |text: &str| match text.to_lowercase().as_str() {
             "y" | "yes" | "n" | "no" => Ok(()),
             _ => Err("the answer is yes or no".to_owned()),

@@ -15,8 +15,8 @@
 //! [`cache`] over [`store`], [`flight`] over [`lock`], [`mfa`], [`source`] and [`sts`] over [`network`]. Dependencies
 //! point that way only. [`sign_in`] offers what only a browser can renew, for `login` alone. [`commands::setup`] writes the
 //! config file: [`interview`] asks, [`config_edit`] makes the new text of the old one, [`config_file`] puts it in place.
-//! `plan`, `profile`, `validate` and `credentials` decide everything and touch nothing; the time and the environment are
-//! handed to them ([`world`]).
+//! [`commands::keys`] does so as well, over [`stored_key`] and [`iam`]. `plan`, `profile`, `validate` and `credentials`
+//! decide everything and touch nothing; the time and the environment are handed to them ([`world`]).
 //!
 //! # The three channels
 //! For `get`, stdout carries the document or nothing ([`output`]), stderr one error and its hint ([`error`]), as SDKs
@@ -30,6 +30,7 @@
 
 #![cfg_attr(not(test), warn(clippy::disallowed_macros, clippy::disallowed_methods))]
 
+mod child;
 pub mod cli;
 pub mod commands;
 pub mod config_edit;
@@ -37,6 +38,7 @@ pub mod config_file;
 pub mod doctor;
 pub mod explanations;
 pub mod flight;
+pub mod iam;
 pub mod interview;
 pub mod mfa;
 pub mod network;
@@ -45,6 +47,7 @@ pub mod process_line;
 pub mod provider;
 pub mod sign_in;
 pub mod source;
+pub mod stored_key;
 pub mod sts;
 mod sys;
 pub mod terminal;

@@ -3,7 +3,7 @@
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use keyrole::cli::{Cli, Command, Get};
-use keyrole::commands::{ahead, doctor, env, exec, explain, get, log, login, logout, pages, setup, status};
+use keyrole::commands::{ahead, doctor, env, exec, explain, get, keys, log, login, logout, pages, setup, status};
 use keyrole::error::{Error, Result};
 use keyrole::output;
 use keyrole::world::World;
@@ -22,7 +22,12 @@ fn main() -> ExitCode {
         std::process::exit(1);
     }));
     let world = World {
-        env: Box::new(|name| std::env::var(name).ok()),
+        // One that is no text is not as good as unset: the path that comes of it does not exist, and is named.
+        env: Box::new(|name| {
+            let text =
+                |value: OsString| value.into_string().unwrap_or_else(|value| value.to_string_lossy().into_owned());
+            std::env::var_os(name).map(text)
+        }),
         clock: SystemTime::now,
         read: |path| std::fs::read_to_string(path),
         home: std::env::home_dir().filter(|home| !home.as_os_str().is_empty()),
@@ -78,6 +83,7 @@ fn run(world: &World) -> Result<()> {
         Command::Doctor(options) => doctor::run(&options, called, world),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Setup(options) => setup::run(&options, called, world),
+        Command::Keys(arguments) => keys::run(&arguments, called, world),
         Command::Log(arguments) => log::run(&arguments, world),
         Command::Completions { shell } => pages::completions(shell),
         Command::Man => pages::man(),
@@ -101,7 +107,8 @@ fn usage_error(error: &clap::Error, arguments: &[OsString]) -> Result<()> {
             return Ok(());
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            return Err(Error::usage("a command is missing").hint("run `keyrole --help`"));
+            let keys = arguments.get(1).filter(|word| *word == "keys").map_or("", |_| " keys");
+            return Err(Error::usage("a command is missing").hint(format!("run `keyrole{keys} --help`")));
         }
         _ => {}
     }

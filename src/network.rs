@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::plan::{CaBundle, Endpoint, Settings};
+use crate::secret::SecretBytes;
 use crate::world::World;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
@@ -16,7 +17,9 @@ use aws_smithy_runtime_api::client::http::{
 };
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_types::DateTime;
 use aws_smithy_types::byte_stream::ByteStream;
+use aws_smithy_types::date_time::Format;
 use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use std::cell::Cell;
@@ -171,6 +174,25 @@ impl Network {
         }
     }
 
+    /// Sends a request once, and gives the answer's status, the time by its `Date` in seconds since the Unix epoch, and its
+    /// body.
+    ///
+    /// # Errors
+    /// `Unreachable` if there is no whole answer in time.
+    pub fn send(&self, request: HttpRequest) -> Result<(u16, Option<i64>, SecretBytes)> {
+        let what = format!("`{}`", request.uri());
+        let limit = self.at_most(READ_TIMEOUT);
+        let exchange = async {
+            let answer = self.connector.call(request).await.map_err(|error| unreachable(&what, &error))?;
+            let (status, date) = (answer.status().as_u16(), date(&answer));
+            let body = ByteStream::new(answer.into_body()).collect().await;
+            let body = body.map_err(|error| unreachable(&what, &error))?.to_vec();
+            Ok((status, date, SecretBytes::from(body)))
+        };
+        let answered = self.block_on(async { tokio::time::timeout(limit, exchange).await });
+        answered.unwrap_or_else(|late| Err(unreachable(&what, &late)))
+    }
+
     /// Makes the connection in a thread of its own while this one waits for a person, so that the calls that follow
     /// find it. Whatever goes wrong here goes wrong again where it is told.
     pub fn warm_up(&self, url: &str) {
@@ -215,6 +237,11 @@ impl Network {
             .with_retry_config(self.retries())
             .with_timeout_config(self.timeouts())
     }
+}
+
+/// Gives the time by an answer's `Date`, in seconds since the Unix epoch.
+pub fn date(answer: &HttpResponse) -> Option<i64> {
+    DateTime::from_str(answer.headers().get("date")?, Format::HttpDate).ok().map(|date| date.secs())
 }
 
 fn http_request(url: &str) -> Option<HttpRequest> {

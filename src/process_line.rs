@@ -2,6 +2,7 @@
 //! those that take it apart at spaces as well as those that give it to a shell.
 
 use crate::error::{Error, Result};
+use crate::profile::names_keyrole;
 use crate::world::World;
 use std::ffi::OsStr;
 use std::path::{Component, Path, PathBuf};
@@ -25,6 +26,16 @@ pub fn words(line: &str) -> Vec<String> {
     }
     words.extend(word);
     words
+}
+
+/// Gives the profile that a `credential_process` line asks keyrole for.
+pub fn target(line: &str) -> Option<String> {
+    if !names_keyrole(line) {
+        return None;
+    }
+    let words = words(line);
+    let after_get = words.iter().skip_while(|word| *word != "get").skip(1);
+    after_get.filter(|word| !word.starts_with('-')).map(|word| word.to_owned()).next()
 }
 
 /// Gives the line for a profile.

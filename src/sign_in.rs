@@ -8,6 +8,7 @@ use crate::plan::{Plan, PromptChoice, Settings, Source};
 use crate::process_line;
 use crate::terminal::{self, Subject};
 use crate::world::World;
+use std::process::Command;
 
 const ANSWER: Subject = Subject { name: "the answer", hint: "run the command again" };
 
@@ -29,7 +30,7 @@ pub fn offer(plan: &Plan, settings: &Settings, why: &Error, world: &World) -> Re
     }
     let text = format!("keyrole: {}\n", Printable(why.message()));
     let question = format!("run `{}` now?", Printable(&command));
-    match Interview::new(false).confirm(ANSWER, &text, &question) {
+    match Interview::new(false).confirm(ANSWER, &text, &question, "yes") {
         Ok(true) => run(&words, &command).map(|()| true),
         Err(error) if error.signal().is_some() => Err(error),
         // Whoever cannot be asked, or does not answer, is told what to run.
@@ -43,7 +44,7 @@ fn run(words: &[&str], command: &str) -> Result<()> {
         |why: String| Error::failed(format!("`{command}` {why}")).hint(format!("run `{command}` by hand, then retry"));
     let terminal = || terminal::open().map_err(|why| failed(format!("cannot be run: {why}")));
     let ((stdin, stdout), (_, stderr)) = (terminal()?.into_stdio(), terminal()?.into_stdio());
-    let mut aws = mfa::helper("aws");
+    let mut aws = mfa::without_secrets(Command::new("aws"));
     // Half a key in its environment would be an error to it.
     aws.args(words).env_remove("AWS_ACCESS_KEY_ID").stdin(stdin).stdout(stdout).stderr(stderr);
     match aws.status() {

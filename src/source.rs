@@ -1,16 +1,20 @@
 //! Owns getting the source's credentials, through aws-config wherever it knows how. Async inside, blocking outside.
 
+mod process;
+
+use crate::caller;
 use crate::credentials::{Credentials, UNUSABLE_SECONDS};
 use crate::error::{Error, Kind, Result};
 use crate::network::{self, Network, SOURCE_TIMEOUT, causes};
 use crate::output::timestamp;
-use crate::plan::{CHAIN_VARIABLE, Plan, SdkSource, Source};
+use crate::plan::{Plan, SdkSource, Source};
 use crate::secret::Secret;
 use crate::sign_in;
+use crate::stored_key::{self, KeyStores};
 use crate::sts::Sts;
 use crate::validate;
+use crate::world::World;
 use aws_config::Region;
-use aws_config::credential_process::CredentialProcessProvider;
 use aws_config::ecs::EcsCredentialsProvider;
 use aws_config::environment::EnvironmentVariableCredentialsProvider;
 use aws_config::imds::credentials::ImdsCredentialsProvider;
@@ -20,12 +24,13 @@ use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvid
 use std::path::Path;
 use std::time::SystemTime;
 
-/// Gets the credentials of a plan's source.
+/// Gets the credentials of a plan's source. With `may_unlock` a person may be asked to unlock the keyring that holds them.
 ///
 /// # Errors
 /// The source has none, has expired ones, or cannot be asked.
-pub fn credentials(plan: &Plan, network: &Network, session_name: &str, now: i64) -> Result<Credentials> {
-    let found = obtain(plan, network, session_name, now)?;
+pub fn credentials(plan: &Plan, network: &Network, may_unlock: bool, world: &World) -> Result<Credentials> {
+    let now = world.now();
+    let found = obtain(plan, network, may_unlock, world)?;
     if found.expiration.is_some_and(|end| end.saturating_sub(now) < UNUSABLE_SECONDS) {
         let end = timestamp(found.expiration.unwrap_or_default());
         let what = plan.source.describe();
@@ -35,7 +40,7 @@ pub fn credentials(plan: &Plan, network: &Network, session_name: &str, now: i64)
     Ok(found)
 }
 
-fn obtain(plan: &Plan, network: &Network, session_name: &str, now: i64) -> Result<Credentials> {
+fn obtain(plan: &Plan, network: &Network, may_unlock: bool, world: &World) -> Result<Credentials> {
     match &plan.source {
         Source::Keys { access_key_id, secret_access_key, session_token, .. } => Ok(Credentials {
             access_key_id: access_key_id.clone(),
@@ -43,6 +48,10 @@ fn obtain(plan: &Plan, network: &Network, session_name: &str, now: i64) -> Resul
             session_token: session_token.clone(),
             expiration: None,
         }),
+        Source::StoredKey { profile, access_key_id } => {
+            let secret = KeyStores::open(plan.store, world)?.secret_of(access_key_id, profile, may_unlock)?;
+            Ok(stored_key::credentials(access_key_id, secret))
+        }
         Source::Environment { .. } => ask(plan, network, EnvironmentVariableCredentialsProvider::new()),
         Source::Ec2InstanceMetadata => {
             ask(plan, network, ImdsCredentialsProvider::builder().configure(&network.provider_config()).build())
@@ -50,7 +59,7 @@ fn obtain(plan: &Plan, network: &Network, session_name: &str, now: i64) -> Resul
         Source::EcsContainer { .. } => {
             ask(plan, network, EcsCredentialsProvider::builder().configure(&network.provider_config()).build())
         }
-        Source::Sdk { kind, settings, sso_session, .. } => {
+        Source::Sdk { profile, kind, settings, sso_session } => {
             let session = sso_session.iter().flat_map(|(_, settings)| settings);
             let setting = |key: &str| {
                 let found = settings.iter().chain(session.clone()).find(|(name, _)| name == key);
@@ -59,7 +68,8 @@ fn obtain(plan: &Plan, network: &Network, session_name: &str, now: i64) -> Resul
             let required = |key: &str| setting(key).unwrap_or_default();
             match kind {
                 SdkSource::Process => {
-                    ask(plan, network, CredentialProcessProvider::new(guarded(plan, &required("credential_process"))))
+                    let limit = network.at_most(SOURCE_TIMEOUT);
+                    process::credentials(plan, profile, &required("credential_process"), limit)
                 }
                 SdkSource::Sso { .. } => {
                     let mut sso = SsoCredentialsProvider::builder()
@@ -81,8 +91,8 @@ fn obtain(plan: &Plan, network: &Network, session_name: &str, now: i64) -> Resul
                 }
                 SdkSource::WebIdentity => {
                     let token = read_token(&required("web_identity_token_file"))?;
-                    let session_name = setting("role_session_name").unwrap_or_else(|| session_name.to_owned());
-                    Sts::new(network, now)
+                    let session_name = setting("role_session_name").unwrap_or_else(|| caller::session_name(world));
+                    Sts::new(network, world.now())
                         .assume_role_with_web_identity(&required("role_arn"), &session_name, token.expose())
                         .map(|session| session.to_credentials())
                 }
@@ -95,17 +105,6 @@ fn read_token(path: &str) -> Result<Secret> {
     match std::fs::read_to_string(Path::new(path)) {
         Ok(token) => Ok(Secret::new(token.trim())),
         Err(error) => Err(Error::failed(format!("`web_identity_token_file`: cannot read `{path}`: {error}"))),
-    }
-}
-
-/// Tells a keyrole that the other program may run which profiles are already being worked on.
-fn guarded(plan: &Plan, command: &str) -> String {
-    if cfg!(windows) {
-        // A name with a quote would end the quotes, and nothing can stand for one there.
-        format!("set \"{CHAIN_VARIABLE}={}\"&&{command}", plan.chain.replace('"', ""))
-    } else {
-        let chain = plan.chain.replace('\'', r"'\''");
-        format!("export {CHAIN_VARIABLE}='{chain}'; {command}")
     }
 }
 
@@ -136,11 +135,6 @@ fn ask(plan: &Plan, network: &Network, provider: impl ProvideCredentials + 'stat
 fn explain(plan: &Plan, error: &CredentialsError) -> Error {
     let text = causes(error);
     let said = text.strip_prefix("an error occurred while loading credentials: ").unwrap_or(&text).trim();
-    if let Source::Sdk { profile, kind: SdkSource::Process, .. } = &plan.source
-        && let Some(failure) = process_failed(profile, said)
-    {
-        return failure;
-    }
     let what = plan.source.describe();
     if let Some(command) = sign_in::command(&plan.source) {
         if network::is_connection_error(error) || said.contains("timed out") {
@@ -157,7 +151,6 @@ fn explain(plan: &Plan, error: &CredentialsError) -> Error {
     };
     let failure = Error::new(kind, format!("no credentials from {what}: {said}"));
     match &plan.source {
-        Source::Sdk { kind: SdkSource::Process, .. } => failure.hint(SEE_FOR_YOURSELF),
         Source::Ec2InstanceMetadata => failure.hint("is this an EC2 instance with a role?"),
         Source::EcsContainer { .. } => failure.hint("is `AWS_CONTAINER_CREDENTIALS_RELATIVE_URI` or `…_FULL_URI` set?"),
         _ => failure,
@@ -167,27 +160,3 @@ fn explain(plan: &Plan, error: &CredentialsError) -> Error {
 /// What the SDK and the portal say where a sign-in is missing, over or revoked. Should the words change, nobody is offered
 /// to sign in; the hint stays.
 const SIGN_IN_NEEDED: &[&str] = &["SSO token", "Login token", "failed to read `", "UnauthorizedException"];
-
-const SEE_FOR_YOURSELF: &str = "run the `credential_process` of that profile by hand to see what it says";
-
-/// Puts what a failed program said on stderr on one line. If it was a keyrole, its failure is ours.
-fn process_failed(profile: &str, said: &str) -> Option<Error> {
-    // The SDK's own words; should they change, the failure is told in them.
-    let (_, ending) = said.split_once("external process exited with code ")?;
-    let (status, stderr) = ending.split_once(". Stderr:")?;
-    let failed = format!("`credential_process` of profile `{profile}` failed ({status})");
-    if let Some(error) = stderr.trim().strip_prefix("keyrole: error: ") {
-        // Unix says `exit status: 2`, Windows `exit code: 2`.
-        let kind = match status.strip_prefix("exit ").and_then(|status| status.split_once(": ")) {
-            Some((_, "2")) => Kind::Usage,
-            Some((_, "4")) => Kind::PersonNeeded,
-            Some((_, "5")) => Kind::Refused,
-            _ => Kind::Failed,
-        };
-        let (error, hint) = error.split_once("\nkeyrole: hint: ").unwrap_or((error, SEE_FOR_YOURSELF));
-        return Some(Error::new(kind, format!("{failed}: {error}")).hint(hint));
-    }
-    let lines: Vec<&str> = stderr.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    let why = if lines.is_empty() { String::new() } else { format!(": {}", lines.join("; ")) };
-    Some(Error::failed(failed + &why).hint(SEE_FOR_YOURSELF))
-}

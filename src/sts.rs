@@ -16,8 +16,6 @@ use aws_sdk_sts::types::{PolicyDescriptorType, Tag};
 use aws_sdk_sts::{Client, Config, types};
 use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
 use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryAction};
-use aws_smithy_types::DateTime;
-use aws_smithy_types::date_time::Format;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
@@ -153,8 +151,7 @@ impl<'a> Sts<'a> {
         let began = Instant::now();
         let answer = self.network.get(&url)?;
         let took = began.elapsed();
-        let date = answer.headers().get("date").and_then(|date| DateTime::from_str(date, Format::HttpDate).ok());
-        Ok(Answer { url, took, date: date.map(|date| date.secs()) })
+        Ok(Answer { url, took, date: network::date(&answer) })
     }
 
     /// Makes the connection while somebody is being asked.
@@ -310,7 +307,7 @@ fn seconds(duration: u32) -> i32 {
 }
 
 /// Turns credentials into the SDK's own.
-fn to_sdk(credentials: &Credentials) -> aws_credential_types::Credentials {
+pub fn to_sdk(credentials: &Credentials) -> aws_credential_types::Credentials {
     aws_credential_types::Credentials::new(
         &credentials.access_key_id,
         credentials.secret_access_key.expose(),
@@ -340,7 +337,7 @@ const TROUBLE: &[&str] = &[
 ];
 
 /// Says what AWS said, in its own words, and what to do about it.
-fn refused(what: &str, code: &str, message: &str) -> Error {
+pub fn refused(what: &str, code: &str, message: &str) -> Error {
     let said = if message.is_empty() { code.to_owned() } else { format!("{code}: {message}") };
     let kind = match code {
         _ if TROUBLE.contains(&code) => Kind::Unreachable,

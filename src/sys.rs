@@ -19,6 +19,28 @@ pub fn close_inherited() {
     }
 }
 
+/// Puts a process group into the foreground of the terminal that this process was started from.
+///
+/// # Errors
+/// The terminal is not that of this process, or the group is not there any more.
+#[cfg(unix)]
+#[expect(unsafe_code, reason = "a signal mask")]
+pub fn set_foreground(terminal: &std::fs::File, group: rustix::process::Pid) -> std::io::Result<()> {
+    let mut before = std::mem::MaybeUninit::uninit();
+    let mut stop = std::mem::MaybeUninit::uninit();
+    // SAFETY: `stop` is filled by the first call before it is read, and `before` is written to and never read here.
+    unsafe {
+        libc::sigemptyset(stop.as_mut_ptr());
+        libc::sigaddset(stop.as_mut_ptr(), libc::SIGTTOU);
+        libc::pthread_sigmask(libc::SIG_BLOCK, stop.as_ptr(), before.as_mut_ptr());
+    }
+    // From the background this would stop the process if the signal were not blocked.
+    let done = rustix::termios::tcsetpgrp(terminal, group);
+    // SAFETY: `before` was filled by the call that blocked the signal.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut()) };
+    Ok(done?)
+}
+
 /// Keeps the three standard streams from the children that this process starts from now on. They are handed on to every
 /// child otherwise, its own ones besides, and somebody waits for their ends.
 #[cfg(windows)]
@@ -50,6 +72,9 @@ pub mod console {
     pub const INTERRUPT: i32 = 2;
     /// The mode in which input comes in lines that are echoed, and Ctrl-C interrupts.
     pub const LINES: u32 = ENABLE_LINE_INPUT | ENABLE_ECHO_INPUT | ENABLE_PROCESSED_INPUT;
+
+    /// The part of it by which lines are echoed.
+    pub const ECHO: u32 = ENABLE_ECHO_INPUT;
 
     static WAS_INTERRUPTED: AtomicBool = AtomicBool::new(false);
 

@@ -3,7 +3,8 @@
 //!
 //! Rules of every dialogue:
 //! - It never touches stdin, stdout or stderr, which belong to the SDK that runs us.
-//! - It asks only in the terminal's foreground; reading from the background would stop the process.
+//! - It asks only in the terminal's foreground; reading from the background would stop the process. It takes the
+//!   foreground only from programs above it that wait for it, and gives it back.
 //! - It looks at the foreground again before it reads, and goes when that is no longer ours: what is typed then is
 //!   for the shell.
 //! - The terminal's modes are left as they were, however the dialogue ends.
@@ -21,6 +22,8 @@ mod console;
 #[cfg(windows)]
 use console as os;
 
+pub use os::Interrupts;
+
 /// The longest line that is looked at; the ARN of a role with a path can have some 600 bytes.
 const MAX_LINE_BYTES: usize = 1024;
 
@@ -30,8 +33,17 @@ pub struct Terminal {
     output: File,
 }
 
-/// Opens the terminal device; says why there is none to ask on.
+/// Opens the terminal device in whose foreground we are; says why there is none.
 pub fn open() -> std::result::Result<Terminal, &'static str> {
+    open_where(os::is_foreground)
+}
+
+/// Opens the terminal device to ask on, in whose foreground we are or can become; says why there is none.
+pub fn open_to_ask() -> std::result::Result<Terminal, &'static str> {
+    open_where(|terminal| os::is_foreground(terminal) || os::lender(terminal).is_some())
+}
+
+fn open_where(is_ours: fn(&File) -> bool) -> std::result::Result<Terminal, &'static str> {
     const NONE: &str = "there is no terminal to ask on";
     let (input, output) = if cfg!(windows) { ("CONIN$", "CONOUT$") } else { ("/dev/tty", "/dev/tty") };
     let open = |path, options: &mut OpenOptions| options.open(path).map_err(|_| NONE);
@@ -39,7 +51,7 @@ pub fn open() -> std::result::Result<Terminal, &'static str> {
         input: open(input, OpenOptions::new().read(true).write(true))?,
         output: open(output, OpenOptions::new().read(true).write(true))?,
     };
-    if os::is_foreground(&terminal.input) { Ok(terminal) } else { Err(os::NOT_OURS) }
+    if is_ours(&terminal.input) { Ok(terminal) } else { Err(os::NOT_OURS) }
 }
 
 impl Terminal {
@@ -61,8 +73,20 @@ impl Terminal {
     /// # Errors
     /// The terminal has gone.
     pub fn dialogue<'a>(&'a mut self, subject: &'a Subject, patience: Duration) -> Result<Dialogue<'a>> {
-        let watch = os::Watch::start(&self.input).map_err(|error| broken(&error))?;
-        Ok(Dialogue { terminal: self, watch, subject, patience, deadline: Instant::now() + patience })
+        self.begin(subject, patience, true)
+    }
+
+    /// Begins to ask for something that is not to be seen while it is typed.
+    ///
+    /// # Errors
+    /// The terminal has gone.
+    pub fn hidden_dialogue<'a>(&'a mut self, subject: &'a Subject, patience: Duration) -> Result<Dialogue<'a>> {
+        self.begin(subject, patience, false)
+    }
+
+    fn begin<'a>(&'a mut self, subject: &'a Subject, patience: Duration, is_echoed: bool) -> Result<Dialogue<'a>> {
+        let watch = os::Watch::start(&self.input, is_echoed).map_err(|error| broken(&error))?;
+        Ok(Dialogue { terminal: self, watch, subject, patience, is_echoed, deadline: Instant::now() + patience })
     }
 }
 
@@ -80,6 +104,7 @@ pub struct Dialogue<'a> {
     watch: os::Watch,
     subject: &'a Subject,
     patience: Duration,
+    is_echoed: bool,
     deadline: Instant,
 }
 
@@ -102,6 +127,9 @@ impl Dialogue<'_> {
                     let room = MAX_LINE_BYTES - line.len();
                     line.extend_from_slice(&bytes[..bytes.len().min(room)]);
                     if bytes.contains(&b'\n') {
+                        if !self.is_echoed {
+                            self.leave_line();
+                        }
                         return Ok(Secret::new(String::from_utf8_lossy(&line)));
                     }
                 }
@@ -174,8 +202,11 @@ fn read(mut terminal: &File) -> io::Result<SecretBytes> {
 #[cfg(unix)]
 mod os {
     use super::{Event, read};
+    use crate::caller;
+    use crate::sys::set_foreground;
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    use rustix::termios::{self, InputModes, LocalModes, OptionalActions, OutputModes, Termios};
+    use rustix::process::{Pid, getpgrp};
+    use rustix::termios::{self, InputModes, LocalModes, OptionalActions, OutputModes, SpecialCodeIndex, Termios};
     use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
     use std::fs::File;
     use std::io;
@@ -187,11 +218,20 @@ mod os {
     /// How often the foreground is looked at while nothing happens; nobody notices a tenth of a second.
     const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
+    /// In place of the key that stops a job: none does (`_POSIX_VDISABLE` of Linux and macOS differ).
+    const NO_KEY: u8 = if cfg!(target_os = "linux") { 0 } else { 0xff };
+
     /// Why a terminal that is there is none to ask on.
     pub const NOT_OURS: &str = "this is a background job of its terminal, which cannot be asked";
 
     pub fn is_foreground(terminal: &File) -> bool {
-        termios::tcgetpgrp(terminal).is_ok_and(|group| group == rustix::process::getpgrp())
+        termios::tcgetpgrp(terminal).is_ok_and(|group| group == getpgrp())
+    }
+
+    /// Gives the process group in the foreground if it would lend that to us.
+    pub fn lender(terminal: &File) -> Option<Pid> {
+        let group = termios::tcgetpgrp(terminal).ok()?;
+        caller::is_awaited_in(group.as_raw_nonzero().get().unsigned_abs()).then_some(group)
     }
 
     /// The signals that end a prompt. Registered once for the process, as they cannot be unregistered cleanly.
@@ -220,31 +260,60 @@ mod os {
         Ok(SIGNALS.get_or_init(|| Signals { wake, caught, is_over, was_resumed }))
     }
 
-    /// Signals and modes for as long as a prompt is open; both as before when it is dropped.
+    /// As long as it lives, the signals that end a prompt do not end the process.
+    pub struct Interrupts(&'static Signals);
+
+    impl Interrupts {
+        /// Begins to catch them.
+        pub fn catch() -> io::Result<Self> {
+            let signals = signals()?;
+            signals.is_over.store(false, Ordering::SeqCst);
+            Ok(Self(signals))
+        }
+
+        /// Gives the signal that has come.
+        pub fn caught(&self) -> Option<i32> {
+            let signal = self.0.caught.load(Ordering::SeqCst);
+            (signal != 0).then_some(signal as i32)
+        }
+    }
+
+    impl Drop for Interrupts {
+        fn drop(&mut self) {
+            self.0.is_over.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// Signals, modes and foreground for as long as a prompt is open; all as before when it is dropped.
     pub struct Watch {
-        signals: &'static Signals,
+        interrupts: Interrupts,
+        is_echoed: bool,
+        lender: Option<Pid>,
         restore: Option<(File, Termios)>,
     }
 
     impl Watch {
-        pub fn start(terminal: &File) -> io::Result<Self> {
-            let signals = signals()?;
-            signals.is_over.store(false, Ordering::SeqCst);
-            Ok(Self { signals, restore: make_sane(terminal)? })
+        pub fn start(terminal: &File, is_echoed: bool) -> io::Result<Self> {
+            let mut watch = Self { interrupts: Interrupts::catch()?, is_echoed, lender: None, restore: None };
+            if !is_foreground(terminal) {
+                watch.lender = Some(lender(terminal).ok_or_else(|| io::Error::other(NOT_OURS))?);
+                set_foreground(terminal, getpgrp())?;
+            }
+            watch.restore = watch.make_sane(terminal)?;
+            Ok(watch)
         }
 
         pub fn wait(&self, terminal: &File, deadline: Instant) -> io::Result<Event> {
             loop {
-                let signal = self.signals.caught.load(Ordering::SeqCst);
-                if signal != 0 {
-                    return Ok(Event::Signal(signal as i32));
+                if let Some(signal) = self.interrupts.caught() {
+                    return Ok(Event::Signal(signal));
                 }
                 if !is_foreground(terminal) {
                     return Ok(Event::Background);
                 }
-                if self.signals.was_resumed.swap(false, Ordering::SeqCst) {
+                if self.interrupts.0.was_resumed.swap(false, Ordering::SeqCst) {
                     // The shell has put the terminal into a mode of its own meanwhile.
-                    make_sane(terminal)?;
+                    self.make_sane(terminal)?;
                     return Ok(Event::Resumed);
                 }
                 let left = deadline.saturating_duration_since(Instant::now());
@@ -252,21 +321,42 @@ mod os {
                     return Ok(Event::Deadline);
                 }
                 let mut sources =
-                    [PollFd::new(terminal, PollFlags::IN), PollFd::new(&self.signals.wake, PollFlags::IN)];
+                    [PollFd::new(terminal, PollFlags::IN), PollFd::new(&self.interrupts.0.wake, PollFlags::IN)];
                 let nap = Timespec::try_from(left.min(LOOK_AGAIN)).map_err(io::Error::other)?;
                 match poll(&mut sources, Some(&nap)) {
                     Ok(_) | Err(rustix::io::Errno::INTR) => {}
                     Err(error) => return Err(error.into()),
                 }
                 let is_ready = !sources[0].revents().is_empty();
-                let is_signalled = self.signals.caught.load(Ordering::SeqCst) != 0;
-                if is_ready && !is_signalled && is_foreground(terminal) {
+                if is_ready && self.interrupts.caught().is_none() && is_foreground(terminal) {
                     match read(terminal) {
                         Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                         read => return read.map(Event::Input),
                     }
                 }
             }
+        }
+
+        /// Makes the terminal read lines, and echo them or not, as a program before us may have left it in another mode.
+        fn make_sane(&self, terminal: &File) -> io::Result<Option<(File, Termios)>> {
+            let before = termios::tcgetattr(terminal)?;
+            let mut sane = before.clone();
+            sane.local_modes |= LocalModes::ICANON | LocalModes::ISIG | LocalModes::IEXTEN;
+            sane.local_modes.set(LocalModes::ECHO, self.is_echoed);
+            sane.input_modes |= InputModes::ICRNL;
+            sane.output_modes |= OutputModes::OPOST | OutputModes::ONLCR;
+            if self.lender.is_some() {
+                // No shell waits for a job that is stopped here: the terminal would belong to nobody.
+                sane.special_codes[SpecialCodeIndex::VSUSP] = NO_KEY;
+            }
+            let modes = |of: &Termios| {
+                (of.local_modes, of.input_modes, of.output_modes, of.special_codes[SpecialCodeIndex::VSUSP])
+            };
+            if self.lender.is_none() && modes(&sane) == modes(&before) {
+                return Ok(None);
+            }
+            termios::tcsetattr(terminal, OptionalActions::Now, &sane)?;
+            Ok(Some((terminal.try_clone()?, before)))
         }
     }
 
@@ -278,23 +368,10 @@ mod os {
             {
                 // There is nobody left to tell if it fails.
                 let _ = termios::tcsetattr(&terminal, OptionalActions::Now, &modes);
+                if let Some(lender) = self.lender {
+                    let _ = set_foreground(&terminal, lender);
+                }
             }
-            self.signals.is_over.store(true, Ordering::SeqCst);
         }
-    }
-
-    /// Makes the terminal read lines and echo them, as a program before us may have left it in another mode.
-    fn make_sane(terminal: &File) -> io::Result<Option<(File, Termios)>> {
-        let before = termios::tcgetattr(terminal)?;
-        let mut sane = before.clone();
-        sane.local_modes |= LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG | LocalModes::IEXTEN;
-        sane.input_modes |= InputModes::ICRNL;
-        sane.output_modes |= OutputModes::OPOST | OutputModes::ONLCR;
-        let modes = |of: &Termios| (of.local_modes, of.input_modes, of.output_modes);
-        if modes(&sane) == modes(&before) {
-            return Ok(None);
-        }
-        termios::tcsetattr(terminal, OptionalActions::Now, &sane)?;
-        Ok(Some((terminal.try_clone()?, before)))
     }
 }

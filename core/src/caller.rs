@@ -75,12 +75,31 @@ pub fn terminal() -> Option<u64> {
     Stat::read(std::process::id()).map(|stat| stat.terminal).filter(|&terminal| terminal != 0)
 }
 
+/// Tells whether the programs above us that are in a process group do nothing but wait for what they have started, as
+/// a script does that runs us by `timeout`. A shell at its own prompt is the leader of its session, or reads.
+#[cfg(target_os = "linux")]
+pub fn is_awaited_in(group: u32) -> bool {
+    let Some(own) = Stat::read(std::process::id()) else { return false };
+    let above = std::iter::successors(Some(own), |stat| Stat::read(stat.parent));
+    let mut waiting = above.filter(|stat| stat.group == group).map(|stat| group != stat.session && waits(stat.pid));
+    waiting.next() == Some(true) && waiting.all(|waits| waits)
+}
+
+/// Tells whether a process waits for a child, or for what a child prints. This is the name of the kernel's own function.
+#[cfg(target_os = "linux")]
+fn waits(pid: u32) -> bool {
+    read(pid, "/wchan", &mut [0; 64])
+        .is_some_and(|name| [&b"do_wait"[..], b"pipe_read", b"anon_pipe_read"].contains(&name))
+}
+
 /// What `/proc/PID/stat` tells, see proc(5).
 #[cfg(target_os = "linux")]
 struct Stat {
     pid: u32,
     name: String,
     parent: u32,
+    group: u32,
+    session: u32,
     terminal: u64,
     started: u64,
 }
@@ -97,13 +116,15 @@ impl Stat {
         // `pid (name) state ppid …`; the name may hold anything, parentheses included.
         let begin = stat.iter().position(|&byte| byte == b'(')? + 1;
         let end = stat.iter().take(NAME_BYTES).rposition(|&byte| byte == b')')?;
-        // Fields 4, 7 and 22 of the manual page.
+        // Fields 4 to 7 and 22 of the manual page.
         let mut fields = stat.get(end + 2..)?.split(|&byte| byte == b' ').skip(1);
         Some(Self {
             pid,
             name: String::from_utf8_lossy(stat.get(begin..end)?).into_owned(),
             parent: u32::try_from(number(fields.next()?)?).ok()?,
-            terminal: number(fields.nth(2)?)?,
+            group: u32::try_from(number(fields.next()?)?).ok()?,
+            session: u32::try_from(number(fields.next()?)?).ok()?,
+            terminal: number(fields.next()?)?,
             started: number(fields.nth(14)?)?,
         })
     }
@@ -165,6 +186,12 @@ pub fn name_and_pid() -> Option<(String, u32)> {
 #[cfg(not(target_os = "linux"))]
 pub fn chain() -> Vec<String> {
     Vec::new()
+}
+
+/// Tells whether the programs above us that are in a process group only wait; this system does not tell.
+#[cfg(not(target_os = "linux"))]
+pub fn is_awaited_in(_group: u32) -> bool {
+    false
 }
 
 /// Gives the number of the terminal that this process belongs to; this system does not tell.

@@ -96,10 +96,25 @@ impl AwsFiles {
         self.config.text.expose()
     }
 
+    /// Gives the path of the credentials file.
+    pub fn credentials_path(&self) -> &Path {
+        &self.credentials.path
+    }
+
+    /// Gives the text of the credentials file.
+    pub fn credentials_text(&self) -> &str {
+        self.credentials.text.expose()
+    }
+
     /// Gives the pair as it would be with another config file.
     pub fn with_config(&self, text: Secret) -> Self {
+        self.with(text, self.credentials.text.clone())
+    }
+
+    /// Gives the pair as it would be with other texts.
+    pub fn with(&self, config: Secret, credentials: Secret) -> Self {
         let file = |file: &AwsFile, text| AwsFile { kind: file.kind, path: file.path.clone(), text };
-        Self { config: file(&self.config, text), credentials: file(&self.credentials, self.credentials.text.clone()) }
+        Self { config: file(&self.config, config), credentials: file(&self.credentials, credentials) }
     }
 
     /// Makes the pair from texts, for tests and for the editor.
@@ -151,6 +166,8 @@ fn read_text(path: &Path, named_by: Option<&str>, may_lack: bool) -> Result<Secr
             };
             let failure = Error::usage(format!("cannot read `{}`: {why}", path.display()));
             return Err(match named_by {
+                _ if error.kind() == std::io::ErrorKind::PermissionDenied => failure
+                    .hint("this user may not read it: look at the owner and the mode of the file and its directories"),
                 Some(variable) => failure.hint(format!("the path comes from `{variable}`; correct or unset it")),
                 None => failure.hint("keyrole reads the files of the AWS CLI; make this one a readable text file"),
             });

@@ -82,6 +82,16 @@ pub enum Step {
 }
 
 impl Step {
+    /// Gives the seconds that its session lasts.
+    pub fn duration(&self) -> u32 {
+        /// The default of AssumeRole.
+        const ROLE_SECONDS: u32 = 3600;
+        match self {
+            Self::SessionToken { duration, .. } => *duration,
+            Self::AssumeRole(role) => role.duration.unwrap_or(ROLE_SECONDS),
+        }
+    }
+
     /// Gives the MFA device that this step needs a code of.
     pub fn mfa(&self) -> Option<&Mfa> {
         match self {
@@ -145,6 +155,18 @@ pub enum Source {
         /// `aws_session_token`.
         session_token: Option<Secret>,
     },
+    /// A long-lived key whose secret is in a persistent store and in no file.
+    ///
+    /// ```ini
+    /// [profile base]
+    /// keyrole_aws_access_key_id = AKIA…
+    /// ```
+    StoredKey {
+        /// The profile that names the key.
+        profile: String,
+        /// `keyrole_aws_access_key_id`.
+        access_key_id: String,
+    },
     /// `credential_source = Environment`
     Environment {
         /// `AWS_ACCESS_KEY_ID`.
@@ -193,6 +215,7 @@ impl Source {
     pub fn is_temporary(&self) -> bool {
         match self {
             Self::Keys { session_token, .. } => session_token.is_some(),
+            Self::StoredKey { .. } => false,
             Self::Environment { temporary, .. } => *temporary,
             Self::Ec2InstanceMetadata | Self::EcsContainer { .. } => true,
             Self::Sdk { kind, .. } => *kind != SdkSource::Process,
@@ -202,7 +225,7 @@ impl Source {
     /// Tells whether the credentials are a role's, so that assuming a further role is role chaining.
     pub fn is_role(&self) -> bool {
         match self {
-            Self::Keys { .. } | Self::Environment { .. } => false,
+            Self::Keys { .. } | Self::StoredKey { .. } | Self::Environment { .. } => false,
             Self::Ec2InstanceMetadata | Self::EcsContainer { .. } => true,
             Self::Sdk { kind, .. } => matches!(kind, SdkSource::Sso { .. } | SdkSource::WebIdentity),
         }
@@ -211,8 +234,10 @@ impl Source {
     /// Gives what tells this identity from others and stays the same while its keys are renewed.
     pub fn identity(&self) -> Vec<&str> {
         match self {
-            Self::Keys { access_key_id, .. } => vec!["keys", access_key_id],
-            Self::Environment { access_key_id, .. } => vec!["keys", access_key_id],
+            // The same wherever the secret is, so that a session stays a hit when its key moves to a store.
+            Self::Keys { access_key_id, .. }
+            | Self::StoredKey { access_key_id, .. }
+            | Self::Environment { access_key_id, .. } => vec!["keys", access_key_id],
             Self::Ec2InstanceMetadata => vec!["imds"],
             Self::EcsContainer { uri } => vec!["container", uri],
             Self::Sdk { settings, sso_session, .. } => {
@@ -251,7 +276,9 @@ impl Source {
     /// Names the source for messages.
     pub fn describe(&self) -> String {
         match self {
-            Self::Keys { profile, .. } | Self::Sdk { profile, .. } => ["profile `", profile, "`"].concat(),
+            Self::Keys { profile, .. } | Self::StoredKey { profile, .. } | Self::Sdk { profile, .. } => {
+                ["profile `", profile, "`"].concat()
+            }
             Self::Environment { .. } => "the environment".to_owned(),
             Self::Ec2InstanceMetadata => "the EC2 instance metadata".to_owned(),
             Self::EcsContainer { .. } => "the container credentials endpoint".to_owned(),

@@ -95,6 +95,22 @@ pub fn settings(sections: &Sections, name: &str, world: &World) -> Result<Settin
     })
 }
 
+/// Gives the access key that a profile itself has, in the files or in a store.
+///
+/// # Errors
+/// It is half a key, or has not the form of one.
+pub fn own_key(sections: &Sections, name: &str, world: &World) -> Result<Option<Source>> {
+    Planner { sections, world }.keys(&Profile::new(sections, name))
+}
+
+/// Gives the URL of IAM, if the environment or a profile sets one.
+///
+/// # Errors
+/// It is not a URL.
+pub fn iam_url(sections: &Sections, name: &str, world: &World) -> Result<Option<String>> {
+    Planner { sections, world }.endpoint_url(&Profile::new(sections, name), "AWS_ENDPOINT_URL_IAM", "iam")
+}
+
 /// Tells whether a profile names a role of its own, which `login --all` is to warm.
 pub fn has_role(sections: &Sections, name: &str) -> bool {
     property(sections, name, "role_arn").is_some()
@@ -234,6 +250,17 @@ impl<'s> Profile<'s> {
         Err(match nearest(candidate.key, KEYS.iter().copied()) {
             Some(key) => error.hint(format!("did you mean `keyrole_{key}`?")),
             None => error.hint("`man keyrole` and the README list the keys"),
+        })
+    }
+
+    /// Tells whether a secret belongs to an ID with the prefix. One without the prefix belongs to the ID without it, if
+    /// there is one.
+    fn has_secret_of(&self, id: &Property, secret: Option<&Property>) -> bool {
+        let is_plain_id =
+            |candidate: &&Candidate| !candidate.is_prefixed && candidate.key.eq_ignore_ascii_case("aws_access_key_id");
+        secret.is_some_and(|secret| {
+            let plain = self.properties.iter().find(is_plain_id);
+            without_prefix(secret.key).is_some() || plain.is_none_or(|plain| plain.property.value == id.value)
         })
     }
 
@@ -462,7 +489,13 @@ impl<'s> Planner<'s> {
         let half = |has: &Property, lacks: &str| {
             profile.invalid(has, &format!("`{lacks}` is missing beside it")).hint("both halves of a key are needed")
         };
-        match (profile.get("aws_access_key_id"), profile.get("aws_secret_access_key")) {
+        let (id, secret) = (profile.get("aws_access_key_id"), profile.get("aws_secret_access_key"));
+        if let Some(id) = id.filter(|id| without_prefix(id.key).is_some() && !profile.has_secret_of(id, secret)) {
+            validate::access_key_id(&id.value).map_err(|why| profile.invalid(id, &why))?;
+            let (profile, access_key_id) = (profile.name.to_owned(), id.value.to_string());
+            return Ok(Some(Source::StoredKey { profile, access_key_id }));
+        }
+        match (id, secret) {
             (None, None) => Ok(None),
             (Some(id), None) => Err(half(id, "aws_secret_access_key")),
             (None, Some(secret)) => Err(half(secret, "aws_access_key_id")),
@@ -550,7 +583,7 @@ impl<'s> Planner<'s> {
             validate::is_legacy,
         )?;
         Ok(Endpoint {
-            url: self.endpoint_url(requested)?,
+            url: self.endpoint_url(requested, "AWS_ENDPOINT_URL_STS", "sts")?,
             global: legacy && validate::has_legacy_global_endpoint(&region),
             region,
             partition,
@@ -566,10 +599,12 @@ impl<'s> Planner<'s> {
             return Err(profile.invalid(property, &format!("`{region}` is not in the role's partition")));
         }
         // An endpoint of the environment wins for as long as it is there.
-        match self.configured_url(profile) {
-            Some((_, Place::Property(url))) if self.endpoint_url(profile)?.is_some() => Err(profile
-                .invalid(property, &format!("it cannot stand beside `{}`, which is asked and no other", url.key))
-                .hint("remove one of them")),
+        match self.configured_url(profile, "AWS_ENDPOINT_URL_STS", "sts") {
+            Some((_, Place::Property(url))) if self.endpoint_url(profile, "AWS_ENDPOINT_URL_STS", "sts")?.is_some() => {
+                Err(profile
+                    .invalid(property, &format!("it cannot stand beside `{}`, which is asked and no other", url.key))
+                    .hint("remove one of them"))
+            }
             _ => Ok(Some(region)),
         }
     }
@@ -583,8 +618,8 @@ impl<'s> Planner<'s> {
         Some(CaBundle { path: self.world.expand(&property.value), written_in })
     }
 
-    fn endpoint_url(&self, profile: &Profile) -> Result<Option<String>> {
-        let Some((url, place)) = self.configured_url(profile) else { return Ok(None) };
+    fn endpoint_url(&self, profile: &Profile, variable: &'static str, service: &str) -> Result<Option<String>> {
+        let Some((url, place)) = self.configured_url(profile, variable, service) else { return Ok(None) };
         if self.flag(profile, "ignore_configured_endpoint_urls", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")? {
             return Ok(None);
         }
@@ -596,15 +631,20 @@ impl<'s> Planner<'s> {
     }
 
     /// Finds the endpoint's URL in the order of the SDKs, and where it is written.
-    fn configured_url(&self, profile: &Profile<'s>) -> Option<(String, Place<'s>)> {
-        for variable in ["AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"] {
+    fn configured_url(
+        &self,
+        profile: &Profile<'s>,
+        variable: &'static str,
+        service: &str,
+    ) -> Option<(String, Place<'s>)> {
+        for variable in [variable, "AWS_ENDPOINT_URL"] {
             if let Some(url) = self.world.var(variable) {
                 return Some((url, Place::Variable(variable)));
             }
         }
         let of_service = profile.get("services").and_then(|services| {
             let mut properties = self.sections.properties(SectionKind::Services, &services.value);
-            properties.find(|property| property.is_nested("sts", "endpoint_url"))
+            properties.find(|property| property.is_nested(service, "endpoint_url"))
         });
         let property = of_service.or_else(|| profile.get("endpoint_url"))?;
         Some((property.value.to_string(), Place::Property(property)))
@@ -645,6 +685,11 @@ impl<'s> Planner<'s> {
 
 /// Finds the name that was most likely meant: one that differs by letter case or at most two slips of the finger.
 pub fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    /// Longer names are not typed, so they are not mistyped.
+    const MAX_BYTES: usize = 200;
+    if name.len() > MAX_BYTES {
+        return None;
+    }
     let name = name.to_lowercase();
     let slips = |known: &str| strsim::osa_distance(&name, &known.to_lowercase());
     let closest = known.map(|known| (slips(known), known)).min_by_key(|(slips, _)| *slips);
@@ -922,6 +967,31 @@ mod tests {
         refused("[profile x]\nsso_session = s\nsso_account_id = 1\nsso_role_name = r\n", "x", &["`[sso-session s]`"]);
         refused("[profile a]\nrole_arn = arn:aws:iam::444455556666:role/a\n", "a", &["needs `source_profile`"]);
         refused(&role("a", "base", "credential_source = Environment"), "a", &["cannot stand beside"]);
+    }
+
+    #[test]
+    fn an_id_with_the_prefix_and_no_secret_is_a_key_in_a_store() {
+        let id = |plan: &Plan| match &plan.source {
+            Source::StoredKey { profile, access_key_id } if profile == "x" => access_key_id.clone(),
+            other => format!("{other:?}"),
+        };
+        let marker = "[profile x]\nkeyrole_aws_access_key_id = AKIASTOREDSTOREDSTOR\n";
+        let line = "credential_process = /bin/keyrole get x\n";
+        assert_eq!(id(&plan_of(&format!("{marker}{line}"), "x")), "AKIASTOREDSTOREDSTOR");
+        let others = "aws_access_key_id = AKIAIOSFODNN7EXAMPLE\naws_secret_access_key = s\n";
+        assert_eq!(id(&plan_of(&format!("{marker}{others}"), "x")), "AKIASTOREDSTOREDSTOR");
+        assert_eq!(names(&plan_of(&format!("{marker}{}", role("a", "x", "")), "a")), ["a"]);
+        for (own, secret) in [
+            ("aws_access_key_id = AKIASTOREDSTOREDSTOR\n", "aws_secret_access_key = s\n"),
+            ("", "aws_secret_access_key = s\n"),
+            ("aws_access_key_id = AKIAIOSFODNN7EXAMPLE\n", "keyrole_aws_secret_access_key = s\n"),
+        ] {
+            let plan = plan_of(&format!("{marker}{own}{secret}"), "x");
+            assert!(
+                matches!(&plan.source, Source::Keys { access_key_id, .. } if access_key_id == "AKIASTOREDSTOREDSTOR"),
+                "{own}{secret}"
+            );
+        }
     }
 
     #[test]

@@ -46,7 +46,11 @@ pub fn run(arguments: &Login, world: &World) -> Result<()> {
             Ok(session) => {
                 progress.say(&format!("{name}: ready, {} left", output::span(session.expiration - world.now())))
             }
-            Err(error) if names.len() > 1 => progress.say(&format!("{name}: {}", Printable(error.message()))),
+            Err(error) if names.len() > 1 => {
+                let hint =
+                    error.hint_text().map_or_else(String::new, |hint| format!("\nkeyrole:   {}", Printable(hint)));
+                progress.say(&format!("{name}: {}{hint}", Printable(error.message())));
+            }
             Err(_) => {}
         }
         if let Err(error) = result {
@@ -75,10 +79,7 @@ pub fn run(arguments: &Login, world: &World) -> Result<()> {
     match failures.into_iter().next() {
         Some(error) if names.len() > 1 && error.signal().is_none() => {
             let summary = Error::new(error.kind(), format!("{failed} of {} profiles failed", names.len()));
-            Err(match error.hint_text() {
-                Some(hint) => summary.hint(hint),
-                None => summary,
-            })
+            Err(summary.hint("`keyrole doctor PROFILE` finds what is wrong with one"))
         }
         Some(error) => Err(error),
         None => Ok(()),
@@ -95,7 +96,8 @@ fn at_once(indexes: Vec<usize>, work: &(dyn Fn(usize) + Sync)) {
     };
     thread::scope(|scope| {
         for _ in 1..WORKERS.min(indexes.len()) {
-            scope.spawn(worker);
+            // At a limit of processes fewer do the same.
+            let _ = thread::Builder::new().spawn_scoped(scope, worker);
         }
         worker();
     });
@@ -205,7 +207,13 @@ fn mfa_fingerprint(plan: &Plan) -> Option<Fingerprint> {
 /// Gives the profiles named, or every profile with a role.
 fn chosen<'a>(which: &'a Which, sections: &'a Sections<'a>) -> Result<Vec<&'a str>> {
     if !which.all {
-        return Ok(which.profiles.iter().map(String::as_str).collect());
+        let mut names: Vec<&str> = Vec::new();
+        for name in &which.profiles {
+            if !names.contains(&name.as_str()) {
+                names.push(name);
+            }
+        }
+        return Ok(names);
     }
     let names: Vec<&str> =
         sections.profile_names().into_iter().filter(|name| profile::has_role(sections, name)).collect();

@@ -6,6 +6,7 @@ pub mod env;
 pub mod exec;
 pub mod explain;
 pub mod get;
+pub mod keys;
 pub mod log;
 pub mod login;
 pub mod logout;

@@ -37,6 +37,10 @@ const KEYS: &[(&str, &str)] = &[
         "as for the AWS CLI v2, with their AWS_ variables",
     ),
     ("keyrole_sts_fallback_region", "the region whose STS is asked, once, where that of region gives no answer"),
+    (
+        "keyrole_aws_access_key_id",
+        "without a secret beside it: the access key whose secret keyrole keys has put into a store",
+    ),
     ("keyrole_store, KEYROLE_STORE", "auto, keyutils, secret-service, keychain, wincred, file or none"),
     (
         "KEYROLE_FILE_KEY_FILE, KEYROLE_FILE_KEY",
@@ -78,13 +82,20 @@ fn page() -> std::io::Result<Vec<u8>> {
     man.render_synopsis_section(&mut page)?;
     man.render_options_section(&mut page)?;
     writeln!(page, ".SH COMMANDS")?;
-    for subcommand in command.get_subcommands().filter(|subcommand| subcommand.get_name() != "help") {
+    let first = command.get_subcommands();
+    // Of `keys` those below it say more than it does itself.
+    let all = first.flat_map(|subcommand| std::iter::once(subcommand).chain(subcommand.get_subcommands()));
+    for subcommand in all.filter(|subcommand| subcommand.get_name() != "help") {
         let man = Man::new(subcommand.clone());
         let mut part = Vec::new();
         man.render_description_section(&mut part)?;
-        man.render_synopsis_section(&mut part)?;
+        // clap's own line says where `…` and `--` stand.
+        let usage = subcommand.clone().render_usage().to_string();
+        let usage = usage.trim_start_matches("Usage: ").replace('-', "\\-");
+        writeln!(part, ".SH SYNOPSIS\n.B {usage}")?;
         man.render_options_section(&mut part)?;
-        writeln!(page, ".SS {}", subcommand.get_name())?;
+        let name = subcommand.get_display_name().unwrap_or(subcommand.get_name());
+        writeln!(page, ".SS {}", name.trim_start_matches("keyrole-").replacen('-', " ", 1))?;
         // What are sections on a page of their own are paragraphs here.
         for line in String::from_utf8_lossy(&part).lines() {
             writeln!(page, "{}", if line.starts_with(".SH") { ".PP" } else { line })?;
@@ -107,9 +118,13 @@ fn page() -> std::io::Result<Vec<u8>> {
     }
     writeln!(
         page,
-        ".SH FILES\n.TP\n.B $XDG_STATE_HOME/keyrole\nlocks, keyrole.log and keyrole.log.1, no secrets; in sessions, the sealed files of the store file. On Windows %LOCALAPPDATA%\\ekeyrole\\edata"
+        ".SH FILES\n.TP\n.B $XDG_STATE_HOME/keyrole\nlocks, keyrole.log and keyrole.log.1, no secrets; in sessions and keys, the sealed files of the store file. On Windows %LOCALAPPDATA%\\ekeyrole\\edata"
     )?;
     writeln!(page, ".TP\n.B ~/.aws/config.keyrole-backup-*\nwhat the config file was before keyrole setup wrote it")?;
+    writeln!(
+        page,
+        ".TP\n.B ~/.aws/*.keyrole-keys-backup-*\nwhat the files were before keyrole keys import, with the secret"
+    )?;
     man.render_version_section(&mut page)?;
     Ok(page)
 }

@@ -1,6 +1,5 @@
 //! `keyrole setup`: writes a profile's lines into the config file, asking for what the flags did not give.
 
-use crate::caller;
 use crate::cli::{Doctor, Setup};
 use crate::commands::doctor;
 use crate::config::{AwsFiles, PREFIX, SectionKind, Sections};
@@ -77,7 +76,7 @@ pub fn run(arguments: &Setup, called: Option<&OsStr>, world: &World) -> Result<(
     if edit.is_changed() {
         let subject = Subject { name: "the confirmation", hint: NOTHING_WRITTEN };
         let shown = found.clone() + &edit.diff(&path);
-        if !interview.confirm(subject, &shown, &format!("write this to `{}`?", Printable(&path)))? {
+        if !interview.confirm(subject, &shown, &format!("write this to `{}`?", Printable(&path)), "yes")? {
             return Err(Error::new(Kind::Cancelled, format!("`{path}` was left as it is"))
                 .hint("with another profile name nothing that is there is changed"));
         }
@@ -142,7 +141,7 @@ fn verify(plan: &Plan, settings: &Settings, world: &World) -> Result<String> {
 fn identity(plan: &Plan, settings: &Settings, world: &World) -> Result<Identity> {
     network::check_proxies(world)?;
     let network = Network::new(&plan.endpoint, settings, None)?;
-    let credentials = source::credentials(plan, &network, &caller::session_name(world), world.now())?;
+    let credentials = source::credentials(plan, &network, true, world)?;
     Sts::new(&network, world.now()).caller_identity(&credentials)
 }
 
@@ -401,6 +400,7 @@ fn kind(plan: &Plan) -> String {
     let kind = match &plan.source {
         Source::Keys { session_token: None, .. } => "access key",
         Source::Keys { .. } => "temporary access key",
+        Source::StoredKey { .. } => "access key in the keyring",
         Source::Environment { .. } => "environment",
         Source::Ec2InstanceMetadata => "EC2 instance",
         Source::EcsContainer { .. } => "container",

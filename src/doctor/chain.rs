@@ -236,7 +236,7 @@ fn without_process(report: &mut Report, patient: &Patient, seen: &Seen) {
         let other = Seen::new(patient.sections, name);
         other
             .get("credential_process")
-            .is_some_and(|line| super::line::target(&line.value).as_deref() == Some(patient.name))
+            .is_some_and(|line| crate::process_line::target(&line.value).as_deref() == Some(patient.name))
     };
     let used_by = names.iter().find(uses);
     let way = step(seen.of_botocore().unwrap_or("none"));
@@ -282,6 +282,7 @@ fn summary(patient: &Patient) -> String {
     let Ok((plan, _)) = &patient.plan else { return String::new() };
     let source = match &plan.source {
         Source::Keys { profile, .. } => format!("the keys of `{profile}`"),
+        Source::StoredKey { profile, .. } => format!("the key of `{profile}` in the keyring"),
         source => source.describe(),
     };
     let mut words = vec![source];

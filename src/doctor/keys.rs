@@ -4,8 +4,12 @@ use super::{Patient, Report, place};
 use crate::commands::get;
 use crate::config::SectionKind;
 use crate::error::Printable;
+use crate::mfa::quoted;
 use crate::output::timestamp;
-use crate::{caller, source};
+use crate::plan::Source;
+use crate::profile;
+use crate::source;
+use crate::stored_key::KeyStores;
 use std::time::{Duration, UNIX_EPOCH};
 
 /// A secret access key has so many characters. AWS documents no length, and has never given another.
@@ -24,22 +28,49 @@ struct Written {
     /// A token stands only under the name that it had before 2014, which botocore alone still reads.
     has_old_token_name: bool,
     end: Option<i64>,
+    /// What moves the key into the keyring, if it can be moved.
+    import: Option<String>,
 }
 
 /// Checks the keys that a profile comes down to.
 pub fn check(report: &mut Report, patient: &Patient, assume: bool) {
     let sets: Vec<Written> =
         patient.lineage.iter().filter_map(|name| of_profile(patient, name)).chain(of_environment(patient)).collect();
-    if sets.is_empty() {
+    let is_stored = matches!(&patient.plan, Ok((plan, _)) if matches!(plan.source, Source::StoredKey { .. }));
+    if sets.is_empty() && !is_stored {
         report.ok("form", "the keys in the AWS files", "none: the source gives its credentials by itself");
     }
     for set in &sets {
         form(report, set, patient.world.now());
+        if let Some(command) = &set.import {
+            let what = format!("a long-lived key in plain text; `{command}` moves it into the keyring");
+            report.ok("plain-text", &set.place, what);
+        }
     }
+    stored(report, patient);
     identify(report, patient, assume);
 }
 
+/// Tells where the secret of a key is that stands in no file.
+fn stored(report: &mut Report, patient: &Patient) {
+    let Ok((plan, _)) = &patient.plan else { return };
+    let Source::StoredKey { profile, access_key_id: id } = &plan.source else { return };
+    let looked_at = format!("the access key `{id}` of profile `{}`", Printable(profile));
+    let found = KeyStores::open(plan.store, patient.world).and_then(|stores| {
+        let (_, store) = stores.find_for(id, profile, false)?;
+        Ok(store.label())
+    });
+    match found {
+        Ok(label) => report.ok("stored-key", &looked_at, format!("its secret is in `{label}`")),
+        Err(error) => report.error("stored-key", &looked_at, &error),
+    }
+}
+
 fn of_profile(patient: &Patient, name: &str) -> Option<Written> {
+    let key = profile::own_key(patient.sections, name, patient.world).ok().flatten();
+    if matches!(key, Some(Source::StoredKey { .. })) {
+        return None;
+    }
     let find = |key: &str| {
         let is_key = |property: &&_| {
             let property: &crate::config::Property = property;
@@ -59,6 +90,9 @@ fn of_profile(patient: &Patient, name: &str) -> Option<Written> {
         names: keys.map(str::to_owned),
         parts: found.map(|property| property.map(|property| property.value.to_string())),
         has_old_token_name: old.is_some(),
+        import:
+            matches!(&key, Some(Source::Keys { access_key_id: id, session_token: None, .. }) if id.starts_with("AKIA"))
+                .then(|| format!("keyrole keys import {}", quoted(name))),
         end: since_epoch.and_then(|end| i64::try_from(end).ok()),
     })
 }
@@ -69,6 +103,7 @@ fn of_environment(patient: &Patient) -> Option<Written> {
     parts.iter().any(Option::is_some).then(|| Written {
         place: "the environment".to_owned(),
         names: names.map(str::to_owned),
+        import: None,
         has_old_token_name: parts[2].is_none() && patient.world.var("AWS_SECURITY_TOKEN").is_some(),
         end: patient
             .world
@@ -161,9 +196,8 @@ fn identify(report: &mut Report, patient: &Patient, assume: bool) {
     let (Ok((plan, settings)), Some(sts), Some(Ok(network))) = (&patient.plan, patient.sts(), &patient.network) else {
         return;
     };
-    let now = patient.world.now();
     let looked_at = "GetCallerIdentity for the source";
-    let found = source::credentials(plan, network, &caller::session_name(patient.world), now)
+    let found = source::credentials(plan, network, false, patient.world)
         .and_then(|credentials| sts.caller_identity(&credentials));
     match found {
         Ok(identity) => {

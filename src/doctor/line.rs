@@ -7,16 +7,6 @@ use crate::process_line;
 use crate::profile;
 use std::path::Path;
 
-/// Gives the profile that a `credential_process` line asks keyrole for.
-pub fn target(line: &str) -> Option<String> {
-    if !profile::names_keyrole(line) {
-        return None;
-    }
-    let words = process_line::words(line);
-    let after_get = words.iter().skip_while(|word| *word != "get").skip(1);
-    after_get.filter(|word| !word.starts_with('-')).map(|word| word.to_owned()).next()
-}
-
 /// Checks what is wrong with the files as a whole.
 pub fn duplicates(report: &mut Report, sections: &Sections) {
     let looked_at = "sections and keys that stand twice";
@@ -91,7 +81,7 @@ fn process(report: &mut Report, patient: &Patient, line: &Property, this: &Path)
             return;
         }
     }
-    match target(&line.value) {
+    match process_line::target(&line.value) {
         None => report.fail("line", looked_at, "`get` needs a profile", &[&right]),
         Some(name) if !patient.sections.contains(SectionKind::Profile, &name) => {
             let what = format!("there is no profile `{}`", Printable(&name));
@@ -182,7 +172,7 @@ mod tests {
             ("/usr/bin/keyrole get", None),
             ("/usr/bin/other get prod", None),
         ] {
-            assert_eq!(target(line).as_deref(), expected, "{line}");
+            assert_eq!(process_line::target(line).as_deref(), expected, "{line}");
         }
     }
 }

@@ -663,6 +663,7 @@ pub const EXPLANATIONS: &[Explanation] = &[
         causes: &[
             "the access key was deleted or made inactive, or was rotated and an old copy is used",
             "temporary keys (`ASIA…`) without their session token, or an old `AWS_SESSION_TOKEN` beside other keys",
+            "IAM was called with a session without MFA, as a profile with a key and no `mfa_serial` gives",
             "the region is one that must be opted in to, and is not enabled",
             "the key belongs to another partition: GovCloud, China",
         ],

@@ -6,8 +6,9 @@ use crate::error::{Error, Kind, Printable, Result};
 use crate::lock::UsedCode;
 use crate::plan::{Mfa, Plan};
 use crate::secret::Secret;
+use crate::terminal::Interrupts;
 use crate::world::World;
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -68,6 +69,9 @@ impl Request<'_> {
             match ask(&Question { text, notice, deadline }) {
                 Answer::Text(text) => Ok(text),
                 Answer::Cancelled => Err(cancelled("the prompt for the MFA code was cancelled")),
+                Answer::Interrupted(signal) => {
+                    Err(cancelled("the prompt for the MFA code was cancelled").by_signal(signal))
+                }
                 Answer::TimedOut => {
                     Err(cancelled(&format!("nobody gave the MFA code within {} s", self.patience.as_secs())))
                 }
@@ -93,18 +97,38 @@ pub struct Question {
 pub enum Answer {
     Text(Secret),
     Cancelled,
+    /// By this signal, which Ctrl-C sends.
+    Interrupted(i32),
     TimedOut,
     /// It cannot be opened here, and why.
     NotHere(String),
 }
 
-/// Waits for an answer in a thread of its own; without one by the deadline, the time is up.
+/// Waits for an answer in a thread of its own, until the deadline or a signal.
 pub fn until(deadline: Instant, answer: impl FnOnce() -> Answer + Send + 'static) -> Answer {
+    /// How often signals are looked for; nobody notices a tenth of a second.
+    const LOOK_AGAIN: Duration = Duration::from_millis(100);
     let (sender, receiver) = mpsc::channel();
-    // The receiver has gone if the deadline has passed.
-    let spawned = thread::Builder::new().spawn(move || drop(sender.send(answer())));
-    match spawned {
-        Ok(_) => receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())).unwrap_or(Answer::TimedOut),
-        Err(error) => Answer::NotHere(format!("no thread can wait for a window: {error}")),
+    let waiting = Interrupts::catch().and_then(|interrupts| {
+        // The receiver has gone if nobody waits any more.
+        thread::Builder::new().spawn(move || drop(sender.send(answer())))?;
+        Ok(interrupts)
+    });
+    let interrupts = match waiting {
+        Ok(interrupts) => interrupts,
+        Err(error) => return Answer::NotHere(format!("nothing can wait for a window: {error}")),
+    };
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let answer = receiver.recv_timeout(left.min(LOOK_AGAIN));
+        // What the signal has ended as well has no answer of its own.
+        if let Some(signal) = interrupts.caught() {
+            return Answer::Interrupted(signal);
+        }
+        match answer {
+            Ok(answer) => return answer,
+            Err(RecvTimeoutError::Timeout) if !left.is_zero() => {}
+            Err(_) => return Answer::TimedOut,
+        }
     }
 }

@@ -29,16 +29,41 @@ pub fn is_foreground(_console: &File) -> bool {
     console::has_window()
 }
 
+/// Nobody has to lend what does not exist.
+pub fn lender(_console: &File) -> Option<()> {
+    None
+}
+
+/// As long as it lives, Ctrl-C does not end the process.
+pub struct Interrupts(());
+
+impl Interrupts {
+    pub fn catch() -> io::Result<Self> {
+        console::catch_interrupts(true).map(Self)
+    }
+
+    /// Gives the signal that has come.
+    pub fn caught(&self) -> Option<i32> {
+        console::was_interrupted().then_some(console::INTERRUPT)
+    }
+}
+
+impl Drop for Interrupts {
+    fn drop(&mut self) {
+        // There is nobody left to tell if it fails.
+        let _ = console::catch_interrupts(false);
+    }
+}
+
 /// Ctrl-C and modes for as long as a prompt is open; both as before when it is dropped.
 pub struct Watch {
     restore: Option<(File, u32)>,
+    interrupts: Interrupts,
 }
 
 impl Watch {
-    pub fn start(console: &File) -> io::Result<Self> {
-        let restore = make_sane(console)?;
-        console::catch_interrupts(true)?;
-        Ok(Self { restore })
+    pub fn start(console: &File, is_echoed: bool) -> io::Result<Self> {
+        Ok(Self { restore: make_sane(console, is_echoed)?, interrupts: Interrupts::catch()? })
     }
 
     pub fn wait(&self, console: &File, deadline: Instant) -> io::Result<Event> {
@@ -55,7 +80,7 @@ impl Watch {
                 thread::sleep(LOOK_AGAIN);
             }
             let event = match answer {
-                _ if console::was_interrupted() => Ok(Event::Signal(console::INTERRUPT)),
+                _ if self.interrupts.caught().is_some() => Ok(Event::Signal(console::INTERRUPT)),
                 Ok(bytes) => return bytes.map(Event::Input),
                 Err(RecvTimeoutError::Disconnected) => Err(io::Error::other("the reading thread has failed")),
                 Err(RecvTimeoutError::Timeout) if left.is_zero() => Ok(Event::Deadline),
@@ -69,9 +94,8 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        // There is nobody left to tell if either fails.
-        let _ = console::catch_interrupts(false);
         if let Some((console, mode)) = self.restore.take() {
+            // There is nobody left to tell if it fails.
             let _ = console::set_mode(&console, mode);
         }
     }
@@ -92,10 +116,10 @@ fn read_line(console: &File) -> io::Result<SecretBytes> {
     Ok(if line.first() == Some(&CTRL_Z) { SecretBytes::default() } else { line })
 }
 
-/// Makes the console read lines and echo them, as a program before us may have left it in another mode.
-fn make_sane(console: &File) -> io::Result<Option<(File, u32)>> {
+/// Makes the console read lines, and echo them or not, as a program before us may have left it in another mode.
+fn make_sane(console: &File, is_echoed: bool) -> io::Result<Option<(File, u32)>> {
     let before = console::mode(console)?;
-    let sane = before | console::LINES;
+    let sane = if is_echoed { before | console::LINES } else { (before | console::LINES) & !console::ECHO };
     if sane == before {
         return Ok(None);
     }

@@ -1,7 +1,7 @@
 //! The person is asked where the person is: on the terminal, by pinentry, in a window; and where nobody can be asked,
 //! that is said at once.
 
-use crate::support::{Home, Run};
+use crate::support::{Home, KEYROLE, Run};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -73,6 +73,26 @@ fn pinentry_asks_on_a_terminal_whose_streams_are_captured() {
     terminal.send(&format!("{}\r", home.code()));
     terminal.finish().document();
     assert!(home.events().contains(&"prompt_answered".to_owned()));
+}
+
+#[test]
+fn ctrl_c_at_pinentry_is_a_cancellation_and_leaves_the_terminal_as_it_was() {
+    let home = Home::with_mfa();
+    configure(&home, "/usr/bin/pinentry-curses");
+    let script =
+        format!("trap : INT; stty -a >before; {KEYROLE} get prod 2>said >answer; echo $? >code; stty -a >after");
+    let terminal = home.run("sh", ["-c", &script]).env("KEYROLE_PROMPT", "pinentry").in_terminal();
+    terminal.expect("<Cancel>");
+    terminal.send("\x03");
+    terminal.finish();
+    let file = |name: &str| std::fs::read_to_string(home.path().join(name)).unwrap();
+    assert_eq!((file("code").as_str(), file("answer").as_str(), file("after")), ("130\n", "", file("before")));
+    assert!(
+        file("said").starts_with("keyrole: error: the prompt for the MFA code was cancelled\n"),
+        "{}",
+        file("said")
+    );
+    assert!(home.events().contains(&"prompt_cancelled".to_owned()), "{:?}", home.events());
 }
 
 #[test]

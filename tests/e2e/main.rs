@@ -18,6 +18,8 @@ mod files;
 mod flight;
 mod flow;
 #[cfg(target_os = "linux")]
+mod keys;
+#[cfg(target_os = "linux")]
 mod ladder;
 mod log;
 mod mfa_process;

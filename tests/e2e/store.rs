@@ -23,14 +23,14 @@ use tempfile::TempDir;
 const NOT_FOR_EVER: Duration = Duration::from_secs(20);
 
 /// A user id without an entry in `/etc/passwd`, and the home that belongs to it.
-struct Person<'a> {
+pub struct Person<'a> {
     home: &'a Home,
-    uid: u32,
+    pub uid: u32,
 }
 
 /// How a process comes to a session keyring. Neither kind is linked to the user keyring, so nothing is possessed.
 #[derive(Debug, Clone, Copy)]
-enum Login {
+pub enum Login {
     /// It never got one: cron, `setpriv`, most containers.
     Bare,
     /// A new one, as from `pam_keyinit` without its link to the user keyring.
@@ -39,7 +39,7 @@ enum Login {
 
 impl<'a> Person<'a> {
     /// Makes a user and gives the home to it.
-    fn new(home: &'a Home) -> Self {
+    pub fn new(home: &'a Home) -> Self {
         let person = Self::stranger(home);
         let binary = home.path().join("keyrole");
         copy_program(KEYROLE, &binary);
@@ -62,7 +62,7 @@ impl<'a> Person<'a> {
         ["setpriv", "--reuid", &uid, "--regid", &uid, "--clear-groups"].map(str::to_owned)
     }
 
-    fn keyrole<const N: usize>(&self, login: Login, arguments: [&str; N]) -> Run {
+    pub fn keyrole<const N: usize>(&self, login: Login, arguments: [&str; N]) -> Run {
         let run = self.home.run(self.home.path().join("keyrole"), arguments);
         let run = match login {
             Login::Bare => run,
@@ -177,7 +177,7 @@ impl Key {
 }
 
 /// A message bus of the test's own; gnome-keyring is started by it, with this password or with none.
-struct Bus {
+pub struct Bus {
     daemon: Child,
     address: String,
     uid: u32,
@@ -193,7 +193,7 @@ impl Bus {
     }
 
     /// Starts a bus with a gnome-keyring that has just been made and is unlocked.
-    fn with_keyring(person: &Person) -> Self {
+    pub fn with_keyring(person: &Person) -> Self {
         let home = tempfile::tempdir().expect("a directory");
         let mut bus = Self::with_keyring_in(&home, person, "password");
         bus._home = Some(home);
@@ -201,7 +201,7 @@ impl Bus {
     }
 
     /// Starts a bus with the gnome-keyring whose files are in `home`, and unlocks it if that is its password.
-    fn with_keyring_in(home: &TempDir, person: &Person, password: &str) -> Self {
+    pub fn with_keyring_in(home: &TempDir, person: &Person, password: &str) -> Self {
         let mut bus = Self::start(person.uid, password, home);
         bus.ask(["StartServiceByName", "string:org.freedesktop.secrets", "uint32:0"]);
         let pid = bus.ask(["GetConnectionUnixProcessID", "string:org.freedesktop.secrets"]);
@@ -273,7 +273,7 @@ impl Bus {
 
     /// Makes the bus start a program that never asks anybody, when gnome-keyring wants somebody to be asked for the
     /// password. It ends with the bus.
-    fn add_mute_prompter(&self) {
+    pub fn add_mute_prompter(&self) {
         let asked = self.asked();
         let exec = format!("Exec=/bin/sh -c \"touch {}; exec dbus-monitor --session > /dev/null\"", asked.display());
         let text = format!("[D-BUS Service]\nName=org.gnome.keyring.SystemPrompter\n{exec}\n");
@@ -282,7 +282,7 @@ impl Bus {
     }
 
     /// The file that is there once the mute prompter was wanted.
-    fn asked(&self) -> PathBuf {
+    pub fn asked(&self) -> PathBuf {
         self.dir.path().join("asked")
     }
 
@@ -292,12 +292,12 @@ impl Bus {
     }
 
     /// Puts a run on this bus.
-    fn of(&self, run: Run) -> Run {
+    pub fn of(&self, run: Run) -> Run {
         run.env("DBUS_SESSION_BUS_ADDRESS", &self.address)
     }
 
     /// Gives the labels and attributes of keyrole's items; they are not encrypted.
-    fn items(&self, person: &Person) -> (Vec<String>, Vec<String>) {
+    pub fn items(&self, person: &Person) -> (Vec<String>, Vec<String>) {
         let env = [("DBUS_SESSION_BUS_ADDRESS", self.address.as_str())];
         let output = person.program(["secret-tool", "search", "--all", "service", "keyrole"], &env, b"");
         assert!(output.status.success(), "{output:?}");
@@ -320,7 +320,7 @@ impl Drop for Bus {
 }
 
 /// Puts a run where the system calls of the kernel keyring fail, as in a container.
-fn blocked(run: Run, error: &str) -> Run {
+pub fn blocked(run: Run, error: &str) -> Run {
     const CALLS: &str = "keyctl,add_key,request_key";
     run.under([
         "strace",
@@ -339,7 +339,7 @@ fn without_bus(run: Run) -> Run {
 
 /// Checks that no file under `dir` holds any of these texts.
 #[track_caller]
-fn nowhere_in(dir: &Path, secrets: &[String]) {
+pub fn nowhere_in(dir: &Path, secrets: &[String]) {
     for entry in fs::read_dir(dir).expect("a directory").flatten() {
         if entry.file_type().expect("a type").is_dir() {
             nowhere_in(&entry.path(), secrets);
@@ -726,6 +726,21 @@ fn a_bus_without_a_secret_service_prints() {
     bus.of(person.get()).env("KEYROLE_STORE", "secret-service").output().document();
     assert!(start.elapsed() < NOT_FOR_EVER, "{:?}", start.elapsed());
     is_logged(&home, "not_stored", "the secret-service failed");
+}
+
+#[test]
+fn every_role_of_login_all_finds_the_store_at_work() {
+    let home = Home::new();
+    for n in 0..7 {
+        home.add_config(&home.role(&format!("role{n}"), ADMIN, ""));
+    }
+    let person = Person::new(&home);
+    let bus = Bus::with_keyring(&person);
+    for store in ["secret-service", "file", "keyutils"].repeat(5) {
+        let login = bus.of(person.keyrole(Login::Bare, ["login", "--all", "--refresh"]));
+        let out = login.env("KEYROLE_STORE", store).env("KEYROLE_FILE_KEY", FILE_KEY).output();
+        assert_eq!((out.code, out.stderr.matches(": ready").count()), (0, 8), "{out:?}");
+    }
 }
 
 #[test]

@@ -83,6 +83,42 @@ fn a_background_job_of_its_terminal_exits_4_and_is_not_stopped() {
     assert_eq!((screen.as_str(), home.sts.calls().len()), ("", 0));
 }
 
+/// Runs a script as a job of its own, which runs keyrole by `timeout` in the background of its terminal and then reads a
+/// line.
+fn by_timeout(home: &Home) -> Terminal {
+    let script = format!("timeout 60 {KEYROLE} get prod >answer 2>said; code=$?; read line; echo \"$line $code\"");
+    std::fs::write(home.path().join("script"), script).unwrap();
+    home.run("bash", ["-c", "set -m; sh script; exit 0"]).in_terminal()
+}
+
+#[test]
+fn a_program_in_the_foreground_that_waits_for_us_lends_it_and_gets_it_back() {
+    let home = Home::with_mfa();
+    let terminal = by_timeout(&home);
+    terminal.expect("MFA code for ");
+    terminal.send(&format!("{}\n", home.code()));
+    home.await_event("issued");
+    terminal.send("mine\n");
+    terminal.expect("mine 0\r\n");
+    terminal.finish();
+    assert!(file(&home, "answer").starts_with("{\"Version\":1,"));
+}
+
+#[test]
+fn a_foreground_that_was_lent_is_given_back_after_ctrl_c_and_cannot_be_stopped() {
+    let home = Home::with_mfa();
+    let terminal = by_timeout(&home);
+    terminal.expect("MFA code for ");
+    // Ctrl-Z is no key then; a job that is stopped would never be waited for.
+    terminal.send("\x1a");
+    terminal.send("\x03");
+    terminal.expect("^C");
+    terminal.send("mine\n");
+    terminal.expect("mine 130\r\n");
+    terminal.finish();
+    assert!(file(&home, "said").contains("was cancelled"));
+}
+
 /// Runs these lines in a shell with job control; `get` in them is `keyrole get prod`, with its streams in files.
 fn in_shell(home: &Home, lines: &str) -> Terminal {
     let lines = lines.replace("get", &format!("{KEYROLE} get prod >answer 2>said"));

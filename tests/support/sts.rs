@@ -18,13 +18,15 @@ use std::time::{Duration, Instant};
 
 use encoding::{json_string, now, request_id};
 use http::{Answer, Incoming, Request, Wire, read_request};
-use service::{Refusal, State, XMLNS};
+use service::{Refusal, State, xmlns};
 use sigv4::Authorization;
 
 #[path = "sts/encoding.rs"]
 mod encoding;
 #[path = "sts/http.rs"]
 mod http;
+#[path = "sts/iam.rs"]
+mod iam;
 #[path = "sts/service.rs"]
 mod service;
 #[path = "sts/sigv4.rs"]
@@ -73,7 +75,7 @@ pub const TLS_NAMES: &[&str] =
 /// Enough for a TLS handshake in a debug build; a thousand of them are only address space.
 const CONNECTION_STACK: usize = 512 * 1024;
 
-/// An IAM user with one long-lived access key.
+/// An IAM user with one long-lived access key; a second one with the same name is the same user's second key.
 #[derive(Clone, Debug)]
 pub struct User {
     /// `AKIA…`.
@@ -289,6 +291,38 @@ impl Sts {
     /// Deletes a long-lived access key; sessions made with it live on, as they do in AWS.
     pub fn remove_user(&self, access_key_id: &str) {
         self.state().users.remove(access_key_id);
+    }
+
+    /// Lists the IDs of a user's access keys, with whether each is active.
+    pub fn keys_of(&self, name: &str) -> Vec<(String, bool)> {
+        let state = self.state();
+        let users = state.users.values().filter(|user| user.name == name);
+        users.map(|user| (user.access_key_id.clone(), !state.iam.is_inactive(&user.access_key_id))).collect()
+    }
+
+    /// Gives the secret of an access key.
+    pub fn secret_of(&self, access_key_id: &str) -> Option<String> {
+        self.state().users.get(access_key_id).map(|user| user.secret_access_key.clone())
+    }
+
+    /// Lets every new access key be refused for so many calls before it works, as IAM is eventually consistent.
+    pub fn set_key_delay(&self, calls: usize) {
+        self.state().iam.delay = calls;
+    }
+
+    /// Makes IAM refuse whoever has not proved MFA.
+    pub fn set_iam_requires_mfa(&self) {
+        self.state().iam.requires_mfa = true;
+    }
+
+    /// Makes IAM refuse an action, or allow it again with `None`.
+    pub fn deny(&self, action: Option<&str>) {
+        self.state().iam.denied = action.map(str::to_owned);
+    }
+
+    /// Applies `fault` to the next request for `action`.
+    pub fn fail_action(&self, action: &str, fault: Fault) {
+        self.state().action_faults.push((action.to_owned(), fault));
     }
 
     /// Adds a role, or replaces the one with the same ARN.
@@ -570,7 +604,8 @@ fn answer_call(request: &Request, shared: &Shared) -> Option<Answer> {
     shared.arrival.notify_all();
     shared.wait_until_released();
 
-    let fault = shared.lock().take_fault();
+    let action = params.get("Action").map(String::as_str).unwrap_or_default();
+    let fault = shared.lock().take_fault(action);
     match fault {
         Some(Fault::Drop) => return None,
         Some(Fault::NeverAnswer) => shared.pause(None),
@@ -602,11 +637,11 @@ fn answer_call(request: &Request, shared: &Shared) -> Option<Answer> {
     let mut answer = match outcome {
         Ok(result) => {
             state.settle(number, 200, None);
-            let action = params.get("Action").map(String::as_str).unwrap_or_default();
+            let xmlns = xmlns(&params);
             Answer::xml(
                 200,
                 format!(
-                    "<{action}Response xmlns=\"{XMLNS}\">\n  <{action}Result>{result}\n  </{action}Result>\n  \
+                    "<{action}Response xmlns=\"{xmlns}\">\n  <{action}Result>{result}\n  </{action}Result>\n  \
                      <ResponseMetadata>\n    <RequestId>{request_id}</RequestId>\n  </ResponseMetadata>\n\
                      </{action}Response>\n"
                 ),

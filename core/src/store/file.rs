@@ -3,9 +3,10 @@
 //! `KEYROLE_FILE_KEY`.
 //!
 //! A file is a nonce and what ChaCha20-Poly1305 made of the entry with it. Its name is sealed in, so that files cannot
-//! be swapped; its modification time is when it expires, so that old ones are found without the key.
+//! be swapped; its modification time is when it expires, so that old ones are found without the key. Long-lived access
+//! keys are in a directory of their own, where nothing expires.
 
-use super::{SecretStore, StoreError};
+use super::{KEY_PREFIX, SecretStore, StoreError};
 use crate::cache::NAME_PREFIX;
 use crate::lock::{create_private_dir, private_file, survive_size_limit};
 use crate::secret::SecretBytes;
@@ -33,6 +34,10 @@ const PURPOSE: &[u8] = b"keyrole file store 1";
 const MAX_FILE_BYTES: u64 = 128 * 1024;
 /// A file is left alone for so long after its end, as one that is being written has the time of now.
 const UNFINISHED: Duration = Duration::from_secs(60);
+
+/// The directory of the sessions, and that of the long-lived keys.
+const SESSIONS: &str = "sessions";
+const KEYS: &str = "keys";
 
 pub struct SealedFiles<'a> {
     world: &'a World,
@@ -62,21 +67,30 @@ impl<'a> SealedFiles<'a> {
         Ok(self.key.get_or_init(|| key))
     }
 
-    fn dir(&self) -> Result<PathBuf, StoreError> {
+    fn dir(&self, name: &str) -> Result<PathBuf, StoreError> {
         let dir = self.world.state_dir();
-        dir.map(|dir| dir.join("sessions"))
-            .ok_or_else(|| StoreError::Unavailable("there is no home directory".to_owned()))
+        dir.map(|dir| dir.join(name)).ok_or_else(|| StoreError::Unavailable("there is no home directory".to_owned()))
     }
 
-    /// Gives the file of an entry.
-    fn path(&self, name: &str) -> Result<PathBuf, StoreError> {
-        Ok(self.dir()?.join(name.strip_prefix(NAME_PREFIX).unwrap_or(name)))
+    /// Gives the directory of an entry, and its file.
+    fn path(&self, name: &str) -> Result<(PathBuf, PathBuf), StoreError> {
+        let (dir, file) = match name.strip_prefix(KEY_PREFIX) {
+            Some(key) => (self.dir(KEYS)?, key),
+            None => (self.dir(SESSIONS)?, name.strip_prefix(NAME_PREFIX).unwrap_or(name)),
+        };
+        let path = dir.join(file);
+        Ok((dir, path))
     }
 
     /// Removes what has expired. What cannot be removed does no harm; its name and its size are no secrets.
     fn sweep(&self, dir: &Path) {
         let now = (self.world.clock)();
+        let are_keys = dir.ends_with(KEYS);
         let has_expired = |file: &DirEntry| {
+            // Of the keys, only what was never finished.
+            if are_keys && !file.file_name().as_encoded_bytes().starts_with(b".") {
+                return false;
+            }
             let expires = file.metadata().and_then(|metadata| metadata.modified());
             expires.is_ok_and(|expires| now.duration_since(expires).is_ok_and(|since| since > UNFINISHED))
         };
@@ -93,13 +107,20 @@ impl SecretStore for SealedFiles<'_> {
 
     fn get(&self, name: &str) -> Result<Option<SecretBytes>, StoreError> {
         let key = self.key()?;
-        let path = self.path(name)?;
+        let (_, path) = self.path(name)?;
         let mut sealed = SecretBytes::default();
         let read =
             private_file().read(true).open(&path).and_then(|file| file.take(MAX_FILE_BYTES).read_to_end(&mut sealed));
         match read {
-            // Sealed with another key, torn or corrupt: it is not there.
-            Ok(_) => Ok(unseal(key, name, sealed)),
+            // Sealed with another key, torn or corrupt: it is not there. Of a long-lived key that has to be said, as there
+            // may be no other copy.
+            Ok(_) => match unseal(key, name, sealed) {
+                None if name.starts_with(KEY_PREFIX) => Err(StoreError::Unavailable(format!(
+                    "`{}` is sealed with another key than the one that was given, or is damaged",
+                    path.display()
+                ))),
+                entry => Ok(entry),
+            },
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(failed("read", &path, &error)),
         }
@@ -107,8 +128,9 @@ impl SecretStore for SealedFiles<'_> {
 
     fn set(&self, name: &str, secret: &[u8], ttl: Duration) -> Result<(), StoreError> {
         let sealed = seal(self.key()?, name, secret)?;
-        let (dir, path) = (self.dir()?, self.path(name)?);
-        let expires = (self.world.clock)() + ttl;
+        let (dir, path) = self.path(name)?;
+        let now = (self.world.clock)();
+        let expires = now.checked_add(ttl).unwrap_or(now);
         let made = dir.parent().map_or(Ok(()), create_private_dir).and_then(|()| create_private_dir(&dir));
         made.and_then(|()| replace(&dir, &path, &sealed, expires)).map_err(|error| failed("write", &path, &error))?;
         self.sweep(&dir);
@@ -116,7 +138,7 @@ impl SecretStore for SealedFiles<'_> {
     }
 
     fn delete(&self, name: &str) -> Result<bool, StoreError> {
-        let path = self.path(name)?;
+        let (_, path) = self.path(name)?;
         match fs::remove_file(&path) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
@@ -125,7 +147,7 @@ impl SecretStore for SealedFiles<'_> {
     }
 
     fn names(&self) -> Result<Vec<String>, StoreError> {
-        let dir = self.dir()?;
+        let dir = self.dir(SESSIONS)?;
         let names = files(&dir).filter_map(|file| file.file_name().into_string().ok());
         // A file that is being written begins with a dot.
         Ok(names.filter(|name| !name.starts_with('.')).map(|name| format!("{NAME_PREFIX}{name}")).collect())

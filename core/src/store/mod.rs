@@ -27,6 +27,10 @@ use std::time::Duration;
 /// The name of an entry of no meaning, by which a store is tried.
 const PROBE: &str = "keyrole:probe";
 
+/// The name of a long-lived access key's entry begins so; the rest is the key's ID. It is not the prefix of sessions, so
+/// that nothing that lists or removes sessions ever meets a key.
+pub const KEY_PREFIX: &str = "keyrole-key:";
+
 /// A place that keeps small secrets under a name.
 pub trait SecretStore {
     /// Names the store as `keyrole_store` does.
@@ -172,6 +176,26 @@ pub fn every(world: &World) -> impl Iterator<Item = Box<dyn SecretStore + '_>> {
 pub fn row(world: &World) -> impl Iterator<Item = StoreChoice> {
     let file = file::SealedFiles::has_key(world).then_some(StoreChoice::File);
     PLATFORM.iter().copied().chain(file)
+}
+
+/// Opens the stores that outlive a reboot, in the order in which they are tried for long-lived keys: the one that was
+/// chosen if it is such a store, else all that there are.
+///
+/// # Errors
+/// `file` was chosen, and there is no key for it.
+pub fn persistent(choice: StoreChoice, world: &World) -> Result<Vec<Box<dyn SecretStore + '_>>, Error> {
+    let is_persistent = |choice: &StoreChoice| {
+        !matches!(choice, StoreChoice::Keyutils | StoreChoice::None | StoreChoice::Auto | StoreChoice::File)
+    };
+    if choice == StoreChoice::File || is_persistent(&choice) {
+        return Ok(vec![open(choice, world)?]);
+    }
+    let mut stores: Vec<Box<dyn SecretStore>> = Vec::new();
+    stores.extend(PLATFORM.iter().filter(|choice| is_persistent(choice)).map(|&choice| open_platform(choice, world)));
+    if file::SealedFiles::has_key(world) {
+        stores.push(Box::new(file::SealedFiles::new(world)));
+    }
+    Ok(stores)
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! `keyrole_store = secret-service`: the keyring of a Linux desktop, over D-Bus: gnome-keyring, KWallet, KeePassXC.
 //!
-//! Nobody is asked to unlock it but by `unlock`, which `keyrole login` alone calls: a program that runs `keyrole get`
-//! must not bring up a window that nobody expects, or that nobody is there to see.
+//! Nobody is asked to unlock it but by `unlock`, which only commands that people type call: a program that runs
+//! `keyrole get` must not bring up a window that nobody expects, or that nobody is there to see.
 
 use super::daemon::{DEADLINE, Daemon};
-use super::{SecretStore, StoreError};
+use super::{KEY_PREFIX, SecretStore, StoreError};
 use crate::cache::NAME_PREFIX;
 use crate::lock::{create_private_dir, private_file};
 use crate::secret::SecretBytes;
@@ -12,8 +12,7 @@ use crate::world::World;
 use secret_service::blocking::{Collection, Item, SecretService as Service};
 use secret_service::{EncryptionType, Error};
 use std::collections::HashMap;
-use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -22,8 +21,9 @@ const LABEL: &str = "secret-service";
 /// The attributes of an item. They are public: some services keep them in clear text.
 const SERVICE: (&str, &str) = ("service", "keyrole");
 const USERNAME: &str = "username";
-/// What people see in the list of their passwords.
+/// What people see in the list of their passwords; of a long-lived key also its ID.
 const ITEM_LABEL: &str = "keyrole session";
+const KEY_LABEL: &str = "keyrole access key";
 const CONTENT_TYPE: &str = "application/octet-stream";
 /// How long a person may take to type the keyring's password.
 const UNLOCK_DEADLINE: Duration = Duration::from_secs(60);
@@ -70,7 +70,13 @@ impl<'a> SecretService<'a> {
 
     fn was_mute(&self) -> bool {
         let now = self.world.now();
-        self.notes().filter_map(|note| fs::read_to_string(note).ok()).any(|note| {
+        /// More than the address of any bus.
+        const MAX_BYTES: u64 = 4096;
+        let read = |note: PathBuf| {
+            let mut text = String::new();
+            private_file().read(true).open(note)?.take(MAX_BYTES).read_to_string(&mut text).map(|_| text)
+        };
+        self.notes().filter_map(|note| read(note).ok()).any(|note| {
             let (since, bus) = note.split_once(' ').unwrap_or_default();
             let since = since.parse::<i64>().ok();
             // A time to come was left behind by a clock that has been set back.
@@ -98,7 +104,7 @@ impl SecretStore for SecretService<'_> {
         let name = name.to_owned();
         self.call(move |service| match &items(service, attributes(&name))?[..] {
             [] => Ok(None),
-            [item, ..] => Ok(Some(item.get_secret().map_err(failed)?.into())),
+            [item, ..] => Ok(unless_removed(service, item, item.get_secret())?.map(SecretBytes::from)),
         })
     }
 
@@ -110,11 +116,15 @@ impl SecretStore for SecretService<'_> {
                 return Err(locked());
             }
             // KeePassXC asks a person before one item takes the place of another, but not before one is changed.
-            match &items(service, attributes(&name))?[..] {
-                [item, ..] => item.set_secret(&secret, CONTENT_TYPE),
-                [] => keyring.create_item(ITEM_LABEL, attributes(&name), &secret, true, CONTENT_TYPE).map(drop),
+            if let [item, ..] = &items(service, attributes(&name))?[..]
+                && unless_removed(service, item, item.set_secret(&secret, CONTENT_TYPE))?.is_some()
+            {
+                return Ok(());
             }
-            .map_err(failed)
+            keyring
+                .create_item(&label_of(&name), attributes(&name), &secret, true, CONTENT_TYPE)
+                .map(drop)
+                .map_err(failed)
         })
     }
 
@@ -122,7 +132,7 @@ impl SecretStore for SecretService<'_> {
         let name = name.to_owned();
         self.call(move |service| {
             let items = items(service, attributes(&name))?;
-            items.iter().try_for_each(Item::delete).map_err(failed)?;
+            items.iter().try_for_each(|item| unless_removed(service, item, item.delete()).map(drop))?;
             Ok(!items.is_empty())
         })
     }
@@ -130,9 +140,13 @@ impl SecretStore for SecretService<'_> {
     fn names(&self) -> Result<Vec<String>, StoreError> {
         self.call(|service| {
             let items = items(service, HashMap::from([SERVICE]))?;
-            let name = |item: &Item| item.get_attributes().map(|mut attributes| attributes.remove(USERNAME));
-            let names = items.iter().map(name).collect::<Result<Vec<_>, _>>().map_err(failed)?.into_iter().flatten();
-            Ok(names.filter(|name| name.starts_with(NAME_PREFIX)).collect())
+            let mut names = Vec::new();
+            for item in &items {
+                let attributes = unless_removed(service, item, item.get_attributes())?;
+                names.extend(attributes.and_then(|mut attributes| attributes.remove(USERNAME)));
+            }
+            names.retain(|name| name.starts_with(NAME_PREFIX));
+            Ok(names)
         })
     }
 
@@ -160,6 +174,21 @@ fn connect() -> Result<Arc<Service<'static>>, StoreError> {
 fn items<'s>(service: &'s Service<'s>, attributes: HashMap<&str, &str>) -> Result<Vec<Item<'s>>, StoreError> {
     let found = service.search_items(attributes).map_err(failed)?;
     if found.locked.is_empty() { Ok(found.unlocked) } else { Err(locked()) }
+}
+
+fn label_of(name: &str) -> String {
+    name.strip_prefix(KEY_PREFIX).map_or_else(|| ITEM_LABEL.to_owned(), |key| format!("{KEY_LABEL} {key}"))
+}
+
+/// Gives what an item answered, or `None` if it failed because another process has removed it since it was found.
+fn unless_removed<T>(service: &Service, item: &Item, answer: Result<T, Error>) -> Result<Option<T>, StoreError> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(_) if !items(service, HashMap::from([SERVICE]))?.iter().any(|left| left.item_path == item.item_path) => {
+            Ok(None)
+        }
+        Err(error) => Err(failed(error)),
+    }
 }
 
 fn attributes(name: &str) -> HashMap<&str, &str> {

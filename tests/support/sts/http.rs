@@ -175,6 +175,7 @@ impl Answer {
             400 => "Bad Request",
             403 => "Forbidden",
             404 => "Not Found",
+            409 => "Conflict",
             _ => "Internal Server Error",
         };
         format!(

@@ -7,13 +7,14 @@ use ring::digest;
 
 use super::encoding::{TOTP_STEP, base32, base64, elements, escape_xml, iso_date, now, random, random_token, totp};
 use super::http::Request;
+use super::iam::{self, Iam};
 use super::sigv4::Authorization;
 use super::{
     ACCESS_KEY_ID, ACCOUNT, ADMIN, CLOSED, Call, DEPLOY, EXTERNAL_ID, Fault, MfaDevice, PARTNER, READER, Role, User,
     WEB_IDENTITY, WEB_IDENTITY_TOKEN,
 };
 
-pub(super) const XMLNS: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
+const XMLNS: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 const API_VERSION: &str = "2011-06-15";
 /// Characters of a session token, as AWS's are in practice.
 const ROLE_TOKEN_LENGTH: usize = 900;
@@ -21,8 +22,17 @@ const ROLE_TOKEN_LENGTH: usize = 900;
 const MAX_PACKED: usize = 4_000;
 const USER_TOKEN_LENGTH: usize = 352;
 
+/// The namespace of an answer.
+pub(super) fn xmlns(params: &Params) -> &'static str {
+    if is_iam(params) { iam::XMLNS } else { XMLNS }
+}
+
+fn is_iam(params: &Params) -> bool {
+    params.get("Version").is_some_and(|version| version == iam::API_VERSION)
+}
+
 #[derive(Clone)]
-enum Caller {
+pub(super) enum Caller {
     User(User),
     /// A GetSessionToken session.
     UserSession {
@@ -44,7 +54,7 @@ impl Caller {
         }
     }
 
-    fn arn(&self) -> String {
+    pub(super) fn arn(&self) -> String {
         match self {
             Self::User(user) | Self::UserSession { user, .. } => user.arn(),
             Self::RoleSession { role_arn, name, .. } => session_arn(role_arn, name),
@@ -89,6 +99,8 @@ pub(super) struct State {
     forgotten: usize,
     /// Device serial and time step.
     pub(super) used_codes: BTreeSet<(String, u64)>,
+    pub(super) iam: Iam,
+    pub(super) action_faults: Vec<(String, Fault)>,
     pub(super) next_faults: VecDeque<Fault>,
     fault: Option<Fault>,
     pub(super) clock_offset: i64,
@@ -96,7 +108,7 @@ pub(super) struct State {
     pub(super) held: bool,
 }
 
-type Params = BTreeMap<String, String>;
+pub(super) type Params = BTreeMap<String, String>;
 
 impl State {
     pub(super) fn with_defaults() -> Self {
@@ -116,6 +128,8 @@ impl State {
             calls: Vec::new(),
             forgotten: 0,
             used_codes: BTreeSet::new(),
+            iam: Iam::default(),
+            action_faults: Vec::new(),
             next_faults: VecDeque::new(),
             fault: None,
             clock_offset: 0,
@@ -124,7 +138,7 @@ impl State {
         }
     }
 
-    fn now(&self) -> i64 {
+    pub(super) fn now(&self) -> i64 {
         now(self.clock_offset)
     }
 
@@ -157,7 +171,10 @@ impl State {
         self.fault = fault;
     }
 
-    pub(super) fn take_fault(&mut self) -> Option<Fault> {
+    pub(super) fn take_fault(&mut self, action: &str) -> Option<Fault> {
+        if let Some(at) = self.action_faults.iter().position(|(of, _)| of == action) {
+            return Some(self.action_faults.remove(at).1);
+        }
         self.next_faults.pop_front().or(self.fault)
     }
 
@@ -203,7 +220,11 @@ impl State {
         if action == "AssumeRoleWithWebIdentity" {
             return self.assume_role_with_web_identity(params);
         }
-        let caller = self.authenticate(request, authorization)?;
+        if is_iam(params) {
+            let caller = self.authenticate(request, "iam", authorization)?;
+            return self.act_iam(&caller, action, params);
+        }
+        let caller = self.authenticate(request, "sts", authorization)?;
         let version = params.get("Version").map(String::as_str).unwrap_or_default();
         match action {
             _ if version != API_VERSION => Err(Refusal::unknown_action(action, version)),
@@ -219,8 +240,9 @@ impl State {
     }
 
     fn authenticate(
-        &self,
+        &mut self,
         request: &Request,
+        service: &str,
         authorization: Option<Result<Authorization, Refusal>>,
     ) -> Result<Caller, Refusal> {
         let Some(authorization) = authorization else {
@@ -229,6 +251,9 @@ impl State {
         };
         let authorization = authorization?;
         let key = &authorization.access_key_id;
+        if !self.iam.lets_in(key) {
+            return Err(Refusal::unknown_token());
+        }
         let user = self.users.get(key);
         let session = self.sessions.get(key);
         let secret = match (user, session) {
@@ -236,7 +261,7 @@ impl State {
             (None, Some(session)) => &session.secret,
             (None, None) => return Err(Refusal::unknown_token()),
         };
-        authorization.verify(request, secret, self.now())?;
+        authorization.verify(request, service, secret, self.now())?;
 
         let token = request.header("x-amz-security-token");
         match (user, session) {
@@ -436,7 +461,7 @@ impl Refusal {
         Self { status, code, message: message.into() }
     }
 
-    fn denied(message: impl Into<String>) -> Self {
+    pub(super) fn denied(message: impl Into<String>) -> Self {
         Self::sender(403, "AccessDenied", message)
     }
 
@@ -455,12 +480,12 @@ impl Refusal {
         Self::sender(403, "SignatureDoesNotMatch", message)
     }
 
-    fn unknown_token() -> Self {
+    pub(super) fn unknown_token() -> Self {
         let message = "The security token included in the request is invalid.";
         Self::sender(403, "InvalidClientTokenId", message)
     }
 
-    fn unknown_action(action: &str, version: &str) -> Self {
+    pub(super) fn unknown_action(action: &str, version: &str) -> Self {
         let message = format!("Could not find operation {action} for version {version}");
         Self::sender(400, "InvalidAction", message)
     }
@@ -480,7 +505,7 @@ impl Refusal {
     }
 }
 
-fn required<'a>(params: &'a Params, key: &str, name: &str) -> Result<&'a str, Refusal> {
+pub(super) fn required<'a>(params: &'a Params, key: &str, name: &str) -> Result<&'a str, Refusal> {
     let value = params.get(key).map(String::as_str);
     value.ok_or_else(|| Refusal::constraint(None, name, "not be null"))
 }

@@ -56,9 +56,13 @@ impl Authorization {
     }
 
     /// Refuses a wrong scope, a wrong clock, headers that had to be signed, and a wrong signature.
-    pub(super) fn verify(&self, request: &Request, secret: &str, now: i64) -> Result<(), Refusal> {
-        if self.service != "sts" {
-            return Err(Refusal::mismatch("Credential should be scoped to correct service: 'sts'. "));
+    pub(super) fn verify(&self, request: &Request, service: &str, secret: &str, now: i64) -> Result<(), Refusal> {
+        if self.service != service {
+            let message = format!("Credential should be scoped to correct service: '{service}'. ");
+            return Err(Refusal::mismatch(message));
+        }
+        if service == "iam" && self.region != "us-east-1" {
+            return Err(Refusal::mismatch("Credential should be scoped to a valid region. "));
         }
         let Some(stamp) = request.header("x-amz-date") else {
             let message = "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header.";
