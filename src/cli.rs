@@ -27,6 +27,10 @@ const NEEDED: &str = "\
 A person is needed when neither the role's session nor the MFA session is valid any more,
 unless the profile needs no MFA code or has an `mfa_process`.";
 
+const SIGN_IN: &str = "\
+Where the source of a role needs a new sign-in in a browser, login offers to run `aws sso login`
+or `aws login`.";
+
 /// The exit codes and what they mean.
 pub const EXIT_CODES: &[(u8, &str)] = &[
     (0, "success"),
@@ -44,6 +48,7 @@ pub enum Command {
     /// Print a profile's credentials as the JSON document of credential_process
     Get(Get),
     /// Ask for the MFA code now, in this terminal, and fetch every role named with that one code
+    #[command(after_help = SIGN_IN)]
     Login(Login),
     /// Remove cached sessions
     #[command(mut_arg("all", |all| all.help("Everything that keyrole has cached")))]

@@ -13,9 +13,10 @@
 //!
 //! [`config`] reads the AWS files, [`profile`] turns them into a [`plan::Plan`], [`provider`] carries it out:
 //! [`cache`] over [`store`], [`flight`] over [`lock`], [`mfa`], [`source`] and [`sts`] over [`network`]. Dependencies
-//! point that way only. [`commands::setup`] writes the config file: [`interview`] asks, [`config_edit`] makes the new text of
-//! the old one, [`config_file`] puts it in place. [`commands::keys`] does so as well, over [`stored_key`] and [`iam`]. `plan`, `profile`, `validate` and `credentials` decide everything and touch nothing; the time
-//! and the environment are handed to them ([`world`]).
+//! point that way only. [`sign_in`] offers what only a browser can renew, for `login` alone. [`commands::setup`] writes the
+//! config file: [`interview`] asks, [`config_edit`] makes the new text of the old one, [`config_file`] puts it in place.
+//! [`commands::keys`] does so as well, over [`stored_key`] and [`iam`]. `plan`, `profile`, `validate` and `credentials`
+//! decide everything and touch nothing; the time and the environment are handed to them ([`world`]).
 //!
 //! # The three channels
 //! For `get`, stdout carries the document or nothing ([`output`]), stderr one error and its hint ([`error`]), as SDKs
@@ -44,6 +45,7 @@ pub mod network;
 pub mod notify;
 pub mod process_line;
 pub mod provider;
+pub mod sign_in;
 pub mod source;
 pub mod stored_key;
 pub mod sts;

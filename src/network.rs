@@ -16,6 +16,7 @@ use aws_smithy_runtime_api::client::http::{
     HttpConnector, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector, http_client_fn,
 };
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::DateTime;
 use aws_smithy_types::byte_stream::ByteStream;
 use aws_smithy_types::date_time::Format;
@@ -25,6 +26,7 @@ use std::cell::Cell;
 use std::mem::ManuallyDrop;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -58,6 +60,19 @@ pub struct Network {
     connector: SharedHttpConnector,
     /// When everything has to be over, if that matters.
     deadline: Cell<Option<Instant>>,
+    /// The fallback region is asked, as the plan's own gave no answer.
+    is_elsewhere: Cell<bool>,
+    /// What became of the attempts of the last call.
+    pub attempts: Arc<Attempts>,
+}
+
+/// What is known about a call's attempts.
+#[derive(Debug, Default)]
+pub struct Attempts {
+    /// The request may have arrived, whatever came back.
+    pub may_have_arrived: AtomicBool,
+    /// There was no answer, and asking elsewhere does no harm.
+    pub may_ask_elsewhere: AtomicBool,
 }
 
 impl Network {
@@ -96,7 +111,31 @@ impl Network {
             http,
             connector,
             deadline,
+            is_elsewhere: Cell::new(false),
+            attempts: Arc::default(),
         })
+    }
+
+    /// Gives where STS is asked now: the region, and the URL if one is configured or the global endpoint is meant.
+    pub fn place(&self) -> (&str, Option<&str>) {
+        let Endpoint { region, url, global, .. } = &self.endpoint;
+        let is_plain = !self.settings.use_fips && !self.settings.use_dualstack;
+        match (&self.settings.fallback_region, url) {
+            (Some(region), _) if self.is_elsewhere.get() => (region, None),
+            // The global endpoint signs for us-east-1, and has no variants.
+            (_, None) if *global && is_plain => ("us-east-1", Some("https://sts.amazonaws.com")),
+            (_, url) => (region, url.as_deref()),
+        }
+    }
+
+    /// Tells whether there is another region to ask.
+    pub fn has_fallback(&self) -> bool {
+        self.settings.fallback_region.is_some() && self.endpoint.url.is_none() && !self.is_elsewhere.get()
+    }
+
+    /// Asks the other region from now on.
+    pub fn go_elsewhere(&self) {
+        self.is_elsewhere.set(true);
     }
 
     /// Gives the time when everything has to be over, if that matters.
@@ -268,12 +307,32 @@ pub fn unreachable(what: &str, cause: &dyn std::error::Error) -> Error {
         "the server's certificate is not trusted: if a proxy inspects TLS, set `ca_bundle` or `AWS_CA_BUNDLE` to its root"
     } else if has(&["dns", "lookup", "name or service", "name does not resolve"]) {
         "the host name is not known: check the network, `region` and `endpoint_url`"
+    } else if has(&["proxy authorization required"]) {
+        "the proxy wants a password (407): write `HTTPS_PROXY` as http://user:password@host:3128, special characters as `%` \
+         and two digits"
     } else if has(&["proxy", "tunnel"]) {
         "check `HTTPS_PROXY` and `NO_PROXY`"
     } else {
         "check the network, `HTTPS_PROXY`, and `endpoint_url`, then retry"
     };
     Error::new(Kind::Unreachable, format!("cannot reach {what}: {text}")).hint(hint)
+}
+
+/// Tells whether an error came about because there was no connection, or none that lasted.
+pub fn is_connection_error(error: &(dyn std::error::Error + 'static)) -> bool {
+    chain(error).any(|cause| cause.is::<ConnectorError>())
+}
+
+/// Tells whether a request never left this machine, as there was no connection for it.
+pub fn is_unsent(error: &(dyn std::error::Error + 'static)) -> bool {
+    // hyper's own words; should they change, a call with a code is not made elsewhere.
+    chain(error).any(|cause| cause.to_string() == "client error (Connect)")
+}
+
+fn chain<'e>(
+    error: &'e (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'e (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |error| error.source())
 }
 
 /// Gives the cause that says most, the last one, without the layers it came through.

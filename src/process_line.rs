@@ -74,6 +74,13 @@ pub fn program(called: Option<&OsStr>, world: &World) -> Result<PathBuf> {
     Ok(called.and_then(|called| called_by(Path::new(called), &actual, world)).unwrap_or(actual))
 }
 
+/// Tells whether a program that is named without its directory is nowhere to be found.
+pub fn is_missing(program: &str, world: &World) -> bool {
+    let is_there =
+        |dir: PathBuf| dir.join(program).is_file() || cfg!(windows) && dir.join(format!("{program}.exe")).is_file();
+    !program.contains(['/', '\\', '=']) && !std::env::split_paths(&world.var("PATH").unwrap_or_default()).any(is_there)
+}
+
 fn called_by(called: &Path, actual: &Path, world: &World) -> Option<PathBuf> {
     let file = actual.canonicalize().ok()?;
     let is_it = |path: &PathBuf| path.canonicalize().is_ok_and(|other| other == file);

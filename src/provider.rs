@@ -21,6 +21,7 @@ use crate::store::{self, SecretStore};
 use crate::sts::{MfaCode, Sts};
 use crate::world::World;
 use std::cell::Cell;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 /// How many wrong codes are too many.
@@ -409,7 +410,7 @@ impl<'a> Provider<'a> {
         mfa: Option<&Mfa>,
         call: impl Fn(&Sts, Option<MfaCode>) -> Result<Session>,
     ) -> Result<Session> {
-        let Some(mfa) = mfa else { return call(&self.sts()?, None) };
+        let Some(mfa) = mfa else { return self.somewhere(|| call(&self.sts()?, None)) };
         // Two prompts on one terminal would take each other's answers.
         let terminal = format!("keyrole:terminal-{}", caller::terminal().unwrap_or_default());
         self.flight.enter(&terminal, self.world, self.world.now_nanos())?;
@@ -435,7 +436,7 @@ impl<'a> Provider<'a> {
             if origin == Origin::Person {
                 self.network()?.take_your_time();
             }
-            let result = call(&self.sts()?, Some((&mfa.serial, &code)));
+            let result = self.somewhere(|| call(&self.sts()?, Some((&mfa.serial, &code))));
             match result {
                 Err(error) if error.kind() == Kind::WrongCode => {
                     self.note(Event::CodeRejected, None, Some(error.message()));
@@ -518,7 +519,31 @@ impl<'a> Provider<'a> {
     }
 
     fn source(&self) -> Result<Credentials> {
-        source::credentials(self.plan, self.network()?, self.options.is_typed, self.world)
+        self.somewhere(|| source::credentials(self.plan, self.network()?, self.options.is_typed, self.world))
+    }
+
+    /// Makes a call, and where the region's STS gives no answer makes it in the other region, once.
+    fn somewhere<T>(&self, call: impl Fn() -> Result<T>) -> Result<T> {
+        let first = match call() {
+            Err(error) if self.network()?.attempts.may_ask_elsewhere.swap(false, Ordering::Relaxed) => error,
+            result => return result,
+        };
+        self.network()?.go_elsewhere();
+        let endpoint = self.sts()?.url()?;
+        let error = Some(first.message());
+        self.log.write(
+            self.world.now(),
+            &Record {
+                endpoint: Some(&endpoint),
+                error,
+                took: Some(self.began.elapsed()),
+                ..self.record(Event::FellBack)
+            },
+        );
+        call().map_err(|error| match error.kind() {
+            Kind::Unreachable => error.context(first.message()),
+            _ => error,
+        })
     }
 
     fn sts(&self) -> Result<Sts<'_>> {

@@ -5,11 +5,11 @@ mod process;
 use crate::caller;
 use crate::credentials::{Credentials, UNUSABLE_SECONDS};
 use crate::error::{Error, Kind, Result};
-use crate::mfa::quoted;
-use crate::network::{Network, SOURCE_TIMEOUT, causes};
+use crate::network::{self, Network, SOURCE_TIMEOUT, causes};
 use crate::output::timestamp;
 use crate::plan::{Plan, SdkSource, Source};
 use crate::secret::Secret;
+use crate::sign_in;
 use crate::stored_key::{self, KeyStores};
 use crate::sts::Sts;
 use crate::validate;
@@ -71,7 +71,7 @@ fn obtain(plan: &Plan, network: &Network, may_unlock: bool, world: &World) -> Re
                     let limit = network.at_most(SOURCE_TIMEOUT);
                     process::credentials(plan, profile, &required("credential_process"), limit)
                 }
-                SdkSource::Sso => {
+                SdkSource::Sso { .. } => {
                     let mut sso = SsoCredentialsProvider::builder()
                         .configure(&network.provider_config())
                         .account_id(required("sso_account_id"))
@@ -135,20 +135,28 @@ fn ask(plan: &Plan, network: &Network, provider: impl ProvideCredentials + 'stat
 fn explain(plan: &Plan, error: &CredentialsError) -> Error {
     let text = causes(error);
     let said = text.strip_prefix("an error occurred while loading credentials: ").unwrap_or(&text).trim();
+    let what = plan.source.describe();
+    if let Some(command) = sign_in::command(&plan.source) {
+        if network::is_connection_error(error) || said.contains("timed out") {
+            return network::unreachable(&format!("the sign-in service of {what}"), error);
+        }
+        let is_needed = SIGN_IN_NEEDED.iter().any(|words| said.contains(words));
+        let kind = if is_needed { Kind::SignInNeeded } else { Kind::Failed };
+        return Error::new(kind, format!("no credentials from {what}: {said}"))
+            .hint(format!("run `{command}`, then retry"));
+    }
     let kind = match error {
         CredentialsError::ProviderTimedOut(_) => Kind::Unreachable,
         _ => Kind::Failed,
     };
-    let failure = Error::new(kind, format!("no credentials from {}: {said}", plan.source.describe()));
+    let failure = Error::new(kind, format!("no credentials from {what}: {said}"));
     match &plan.source {
-        Source::Sdk { profile, kind: SdkSource::Sso, .. } => {
-            failure.hint(format!("run `aws sso login --profile {}`, then retry", quoted(profile)))
-        }
-        Source::Sdk { profile, kind: SdkSource::Login, .. } => {
-            failure.hint(format!("run `aws login --profile {}`, then retry", quoted(profile)))
-        }
         Source::Ec2InstanceMetadata => failure.hint("is this an EC2 instance with a role?"),
         Source::EcsContainer { .. } => failure.hint("is `AWS_CONTAINER_CREDENTIALS_RELATIVE_URI` or `…_FULL_URI` set?"),
         _ => failure,
     }
 }
+
+/// What the SDK and the portal say where a sign-in is missing, over or revoked. Should the words change, nobody is offered
+/// to sign in; the hint stays.
+const SIGN_IN_NEEDED: &[&str] = &["SSO token", "Login token", "failed to read `", "UnauthorizedException"];

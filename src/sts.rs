@@ -3,9 +3,9 @@
 use crate::credentials::{Credentials, Session, UNUSABLE_SECONDS};
 use crate::error::{Error, Kind, Result};
 use crate::mfa::TokenCode;
-use crate::network::{self, Network};
+use crate::network::{self, Attempts, Network};
 use crate::output::timestamp;
-use crate::plan::{Endpoint, Role};
+use crate::plan::Role;
 use crate::secret::Secret;
 use crate::validate;
 use aws_credential_types::provider::SharedCredentialsProvider;
@@ -16,6 +16,8 @@ use aws_sdk_sts::types::{PolicyDescriptorType, Tag};
 use aws_sdk_sts::{Client, Config, types};
 use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
 use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryAction};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
 /// How long a role session lasts unless the call says otherwise; the default of AssumeRole.
@@ -159,15 +161,18 @@ impl<'a> Sts<'a> {
         }
     }
 
-    fn url(&self) -> Result<String> {
+    /// Gives the URL of the STS that is asked now.
+    ///
+    /// # Errors
+    /// The settings do not go together.
+    pub fn url(&self) -> Result<String> {
         let network = self.network;
-        let Endpoint { region, url, global, .. } = &network.endpoint;
+        let (region, url) = network.place();
         let parameters = Params::builder()
             .region(region)
-            .set_endpoint(url.clone())
+            .set_endpoint(url.map(str::to_owned))
             .use_fips(network.settings.use_fips)
             .use_dual_stack(network.settings.use_dualstack)
-            .use_global_endpoint(*global)
             .build()
             .map_err(|error| Error::failed(error.to_string()))?;
         let resolved = network.block_on(DefaultResolver::new().resolve_endpoint(&parameters));
@@ -176,12 +181,7 @@ impl<'a> Sts<'a> {
     }
 
     fn client(&self, caller: Option<&Credentials>, mfa: Option<MfaCode>) -> Client {
-        let Endpoint { region, url, global, .. } = &self.network.endpoint;
-        // The global endpoint signs for us-east-1.
-        let (region, url) = match url {
-            None if *global => ("us-east-1", Some("https://sts.amazonaws.com")),
-            url => (region.as_str(), url.as_deref()),
-        };
+        let (region, url) = self.network.place();
         let mut config = Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(region.to_owned()))
@@ -197,6 +197,12 @@ impl<'a> Sts<'a> {
         // and would now say that the code was wrong.
         if mfa.is_none() {
             config = config.retry_classifier(Garbled);
+        }
+        let attempts = &self.network.attempts;
+        attempts.may_have_arrived.store(false, Ordering::Relaxed);
+        attempts.may_ask_elsewhere.store(false, Ordering::Relaxed);
+        if self.network.has_fallback() {
+            config = config.retry_classifier(NoAnswer { has_code: mfa.is_some(), attempts: Arc::clone(attempts) });
         }
         if let Some(caller) = caller {
             config = config.credentials_provider(SharedCredentialsProvider::new(to_sdk(caller)));
@@ -235,9 +241,9 @@ impl<'a> Sts<'a> {
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
         R: std::fmt::Debug + Send + Sync + 'static,
     {
-        let host = match &self.network.endpoint.url {
-            Some(url) => format!("STS at `{url}`"),
-            None => format!("STS in `{}`", self.network.endpoint.region),
+        let host = match self.network.place() {
+            (_, Some(url)) => format!("STS at `{url}`"),
+            (region, None) => format!("STS in `{region}`"),
         };
         match &error {
             SdkError::ServiceError(refusal) => match refusal.err().code() {
@@ -266,6 +272,33 @@ impl ClassifyRetry for Garbled {
 
     fn name(&self) -> &'static str {
         "garbled answers"
+    }
+}
+
+/// Ends a call's attempts where STS gives no answer, as another region is asked instead. A call with a code is made
+/// elsewhere only if it surely did not arrive: the code would be used up, and refused there.
+#[derive(Debug)]
+struct NoAnswer {
+    has_code: bool,
+    attempts: Arc<Attempts>,
+}
+
+impl ClassifyRetry for NoAnswer {
+    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
+        let Some(Err(error)) = context.output_or_error() else { return RetryAction::NoActionIndicated };
+        let Some(error) = error.as_connector_error() else { return RetryAction::NoActionIndicated };
+        if !network::is_unsent(error) {
+            self.attempts.may_have_arrived.store(true, Ordering::Relaxed);
+        }
+        if self.has_code && self.attempts.may_have_arrived.load(Ordering::Relaxed) {
+            return RetryAction::NoActionIndicated;
+        }
+        self.attempts.may_ask_elsewhere.store(true, Ordering::Relaxed);
+        RetryAction::RetryForbidden
+    }
+
+    fn name(&self) -> &'static str {
+        "no answer"
     }
 }
 

@@ -21,7 +21,7 @@ cli_v2() {
 missing_packages() {
     for pair in cc:gcc dbus-run-session:dbus faketime:faketime fish:fish gnome-keyring-daemon:gnome-keyring go:golang-go \
         hyperfine:hyperfine keepassxc:keepassxc kwalletd5:libkf5wallet-bin node:nodejs \
-        keyctl:keyutils pinentry-curses:pinentry-curses Xvfb:xvfb xdotool:xdotool zenity:zenity kdialog:kdialog \
+        ip:iproute2 keyctl:keyutils pinentry-curses:pinentry-curses Xvfb:xvfb xdotool:xdotool zenity:zenity kdialog:kdialog \
         musl-gcc:musl-tools oathtool:oathtool secret-tool:libsecret-tools \
         setpriv:util-linux strace:strace tinyproxy:tinyproxy tmux:tmux valgrind:valgrind; do
         command -v "${pair%%:*}" >/dev/null || echo "${pair#*:}"

@@ -13,6 +13,8 @@ pub enum Kind {
     Failed,
     /// AWS could not be reached, or answered with trouble of its own; another try may succeed. Exit 1.
     Unreachable,
+    /// The source's own sign-in, in a browser, is missing or over; only a person can renew it. Exit 1.
+    SignInNeeded,
     /// The command line or a configuration file is wrong. Exit 2.
     Usage,
     /// `status` found nothing valid in the cache. Exit 3.
@@ -95,7 +97,7 @@ impl Error {
     /// Gives the process's exit code for this failure.
     pub fn exit_code(&self) -> u8 {
         match self.kind {
-            Kind::Failed | Kind::Unreachable => 1,
+            Kind::Failed | Kind::Unreachable | Kind::SignInNeeded => 1,
             Kind::Usage => 2,
             Kind::NothingCached => 3,
             Kind::PersonNeeded | Kind::Cancelled => 4,
@@ -176,6 +178,7 @@ mod tests {
         let code = |kind| Error::new(kind, "").exit_code();
         assert_eq!(code(Kind::Failed), 1);
         assert_eq!(code(Kind::Unreachable), 1);
+        assert_eq!(code(Kind::SignInNeeded), 1);
         assert_eq!(code(Kind::Usage), 2);
         assert_eq!(code(Kind::NothingCached), 3);
         assert_eq!(code(Kind::PersonNeeded), 4);

@@ -200,7 +200,10 @@ pub enum SdkSource {
     /// `web_identity_token_file` with `role_arn`
     WebIdentity,
     /// `sso_session` or `sso_start_url` with `sso_account_id` and `sso_role_name`
-    Sso,
+    Sso {
+        /// The session is named with the prefix, so that only keyrole finds it in this profile.
+        is_prefixed: bool,
+    },
     /// `login_session`
     Login,
     /// `credential_process` of another program
@@ -224,7 +227,7 @@ impl Source {
         match self {
             Self::Keys { .. } | Self::StoredKey { .. } | Self::Environment { .. } => false,
             Self::Ec2InstanceMetadata | Self::EcsContainer { .. } => true,
-            Self::Sdk { kind, .. } => matches!(kind, SdkSource::Sso | SdkSource::WebIdentity),
+            Self::Sdk { kind, .. } => matches!(kind, SdkSource::Sso { .. } | SdkSource::WebIdentity),
         }
     }
 
@@ -242,6 +245,31 @@ impl Source {
                 let pairs = settings.iter().chain(session);
                 std::iter::once("sdk").chain(pairs.flat_map(|(key, value)| [key.as_str(), value])).collect()
             }
+        }
+    }
+
+    /// Gives the arguments with which `aws` renews the sign-in that the credentials come from, if there is one.
+    pub fn sign_in(&self) -> Option<Vec<&str>> {
+        let Self::Sdk { profile, kind, sso_session, .. } = self else { return None };
+        match (kind, sso_session) {
+            (SdkSource::Sso { is_prefixed: true }, Some((session, _))) => {
+                Some(vec!["sso", "login", "--sso-session", session])
+            }
+            (SdkSource::Sso { .. }, _) => Some(vec!["sso", "login", "--profile", profile]),
+            (SdkSource::Login, _) => Some(vec!["login", "--profile", profile]),
+            (SdkSource::WebIdentity | SdkSource::Process, _) => None,
+        }
+    }
+
+    /// Gives what all sources behind the same sign-in have in common.
+    pub fn sign_in_of(&self) -> Vec<&str> {
+        match self {
+            Self::Sdk { kind: SdkSource::Sso { .. }, sso_session: Some((session, _)), .. } => vec!["sso", session],
+            Self::Sdk { kind: SdkSource::Sso { .. } | SdkSource::Login, settings, .. } => {
+                let shared = settings.iter().filter(|(key, _)| matches!(&**key, "sso_start_url" | "login_session"));
+                shared.map(|(_, value)| value.as_str()).collect()
+            }
+            _ => Vec::new(),
         }
     }
 
@@ -280,6 +308,8 @@ pub struct Settings {
     pub use_fips: bool,
     /// `use_dualstack_endpoint`.
     pub use_dualstack: bool,
+    /// `keyrole_sts_fallback_region`: whose STS is asked, once, where that of the plan's region gives no answer.
+    pub fallback_region: Option<String>,
     /// The PEM file with the roots to trust.
     pub ca_bundle: Option<CaBundle>,
     /// How a person may be asked.

@@ -77,6 +77,7 @@ pub fn settings(sections: &Sections, name: &str, world: &World) -> Result<Settin
         region: planner.region(&[&profile])?,
         use_fips: planner.flag(&profile, "use_fips_endpoint", "AWS_USE_FIPS_ENDPOINT")?,
         use_dualstack: planner.flag(&profile, "use_dualstack_endpoint", "AWS_USE_DUALSTACK_ENDPOINT")?,
+        fallback_region: planner.fallback_region(&profile)?,
         ca_bundle: planner.ca_bundle(&profile),
         prompt: planner.choice(&profile, "prompt", "KEYROLE_PROMPT", PROMPTS)?,
         patience: Patience {
@@ -390,14 +391,17 @@ impl<'s> Planner<'s> {
         let arn = profile.checked("role_arn", RoleArn::parse)?.ok_or_else(|| profile.error("`role_arn` is missing"))?;
         let duration = profile.checked("duration_seconds", validate::role_duration)?;
         let policy = profile.checked("policy", |text| self.policy(text))?;
+        let tags = profile.checked("session_tags", validate::session_tags)?.unwrap_or_default();
+        let transitive = |text: &str| validate::transitive_tags(text, &tags);
+        let transitive_tags = profile.checked("transitive_session_tags", transitive)?.unwrap_or_default();
         Ok(Role {
             profile: profile.name.to_owned(),
             arn,
             session_name: profile.checked("role_session_name", validate::session_name)?,
             external_id: profile.checked("external_id", validate::external_id)?,
             duration: duration.map(|seconds| if chained { seconds.min(ROLE_CHAINING_MAX_SECONDS) } else { seconds }),
-            tags: profile.checked("session_tags", validate::session_tags)?.unwrap_or_default(),
-            transitive_tags: profile.checked("transitive_session_tags", validate::tag_keys)?.unwrap_or_default(),
+            tags,
+            transitive_tags,
             source_identity: profile.checked("source_identity", validate::source_identity)?,
             policy,
             policy_arns: profile.checked("policy_arns", validate::policy_arns)?.unwrap_or_default(),
@@ -517,7 +521,7 @@ impl<'s> Planner<'s> {
             settings.extend([value("sso_start_url")?, value("sso_region")?]);
             return Ok(Source::Sdk {
                 profile: profile.name.to_owned(),
-                kind: SdkSource::Sso,
+                kind: SdkSource::Sso { is_prefixed: false },
                 settings,
                 sso_session: None,
             });
@@ -532,7 +536,7 @@ impl<'s> Planner<'s> {
         settings.push(("sso_session".to_owned(), name.to_owned()));
         Ok(Source::Sdk {
             profile: profile.name.to_owned(),
-            kind: SdkSource::Sso,
+            kind: SdkSource::Sso { is_prefixed: without_prefix(property.key).is_some() },
             settings,
             sso_session: Some((name.to_owned(), session)),
         })
@@ -584,6 +588,25 @@ impl<'s> Planner<'s> {
             region,
             partition,
         })
+    }
+
+    fn fallback_region(&self, profile: &Profile<'s>) -> Result<Option<String>> {
+        let Some(property) = profile.get("sts_fallback_region") else { return Ok(None) };
+        let region = validate::region(&property.value).map_err(|why| profile.invalid(property, &why))?;
+        let role = profile.checked("role_arn", RoleArn::parse)?;
+        let partition = role.as_ref().map(RoleArn::partition);
+        if partition.is_some_and(|partition| validate::partition_of_region(&region) != partition) {
+            return Err(profile.invalid(property, &format!("`{region}` is not in the role's partition")));
+        }
+        // An endpoint of the environment wins for as long as it is there.
+        match self.configured_url(profile, "AWS_ENDPOINT_URL_STS", "sts") {
+            Some((_, Place::Property(url))) if self.endpoint_url(profile, "AWS_ENDPOINT_URL_STS", "sts")?.is_some() => {
+                Err(profile
+                    .invalid(property, &format!("it cannot stand beside `{}`, which is asked and no other", url.key))
+                    .hint("remove one of them"))
+            }
+            _ => Ok(Some(region)),
+        }
     }
 
     fn ca_bundle(&self, profile: &Profile) -> Option<CaBundle> {
@@ -708,6 +731,7 @@ const KEYS: &[&str] = &[
     "sso_session",
     "sso_start_url",
     "store",
+    "sts_fallback_region",
     "sts_regional_endpoints",
     "transitive_session_tags",
     "use_dualstack_endpoint",
@@ -987,6 +1011,27 @@ mod tests {
             refused(&role("a", "base", line), "a", &words);
         }
         refused(&role("a", "base", "duration_seconds = 1h"), "a", &["profile `a`", "`~/.aws/config` line 4"]);
+    }
+
+    #[test]
+    fn a_fallback_region_needs_a_role_of_its_partition_and_no_endpoint() {
+        let settings_in = |more: &str, variables: &[(&str, &str)]| {
+            let config = role("a", "base", &format!("keyrole_sts_fallback_region = {more}"));
+            settings(&AwsFiles::from_text(&config, KEYS).sections().unwrap(), "a", &world(variables))
+        };
+        let region = |more, variables| settings_in(more, variables).unwrap().fallback_region.unwrap();
+        assert_eq!(region("eu-central-1", &[]), "eu-central-1");
+        assert_eq!(region("eu-central-1", &[("AWS_ENDPOINT_URL", "http://localhost")]), "eu-central-1");
+        let ignored = "eu-central-1\nendpoint_url = https://x\nignore_configured_endpoint_urls = true";
+        assert_eq!(region(ignored, &[]), "eu-central-1");
+        for (more, words) in [
+            ("europe", "the form eu-west-1"),
+            ("cn-north-1", "not in the role's partition"),
+            ("eu-central-1\nendpoint_url = https://x", "cannot stand beside `endpoint_url`"),
+        ] {
+            let error = settings_in(more, &[]).unwrap_err();
+            assert!(error.kind() == Kind::Usage && error.to_string().contains(words), "no {words:?} in {error}");
+        }
     }
 
     #[test]

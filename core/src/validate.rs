@@ -195,13 +195,19 @@ pub fn session_tags(text: &str) -> Check<Vec<(String, String)>> {
     if tags.len() > 50 { Err("AWS allows at most 50 session tags".to_owned()) } else { Ok(tags) }
 }
 
-/// Checks `transitive_session_tags`, written `key,key2`: at most 50.
-pub fn tag_keys(text: &str) -> Check<Vec<String>> {
+/// Checks `transitive_session_tags`, written `key,key2`: at most 50, each of them one of the session's tags.
+pub fn transitive_tags(text: &str, tags: &[(String, String)]) -> Check<Vec<String>> {
     let keys = text.split(',').map(|key| tag_key(key.trim())).collect::<Check<Vec<_>>>()?;
+    if let Some(key) = keys.iter().find(|key| !tags.iter().any(|(tag, _)| tag.eq_ignore_ascii_case(key))) {
+        return Err(format!("`{key}` is not one of `session_tags`, of which AWS takes transitive ones"));
+    }
     if keys.len() > 50 { Err("AWS allows at most 50 transitive tags".to_owned()) } else { Ok(keys) }
 }
 
 fn tag_key(text: &str) -> Check<String> {
+    if text.get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case("aws:")) {
+        return Err(format!("the tag `{text}` begins with `aws:`, which AWS keeps for itself"));
+    }
     named(text, "tag key", 1, 128, is_tag_char)
 }
 
@@ -213,6 +219,9 @@ fn is_tag_char(c: char) -> bool {
 pub fn policy(text: &str) -> Check<String> {
     if text.chars().count() > 2048 {
         return Err("the policy is longer than the 2,048 characters that AWS allows".to_owned());
+    }
+    if let Some(c) = text.chars().find(|&c| !matches!(c, '\t' | '\n' | '\r' | ' '..='\u{ff}')) {
+        return Err(format!("AWS does not allow `{c}` in a policy; JSON can write it as an escape"));
     }
     match serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text) {
         Ok(_) => Ok(text.to_owned()),
@@ -414,7 +423,10 @@ mod tests {
         assert!(session_tags("a").is_err());
         assert!(session_tags("a=1,A=2").is_err());
         assert!(session_tags("=1").is_err());
-        assert!(tag_keys("a,b").is_ok());
+        assert!(session_tags("AWS:a=1").unwrap_err().contains("keeps for itself"));
+        let tags = session_tags("a=1,B=2").unwrap();
+        assert_eq!(transitive_tags("A, B", &tags), Ok(vec!["A".to_owned(), "B".to_owned()]));
+        assert!(transitive_tags("a,c", &tags).unwrap_err().contains("`c` is not one of `session_tags`"));
     }
 
     #[test]
@@ -434,6 +446,8 @@ mod tests {
     fn policies_are_json_objects() {
         assert!(policy(r#"{"Version":"2012-10-17"}"#).is_ok());
         assert!(policy("[]").is_err());
+        assert!(policy("{\"a\":\"\u{100}\"}").unwrap_err().contains("`\u{100}`"));
+        assert!(policy("{\"a\":\"\u{ff}\"}").is_ok());
         assert!(policy(&format!("{{\"a\":\"{}\"}}", "x".repeat(2048))).is_err());
         assert!(policy_arns("arn:aws:iam::aws:policy/ReadOnlyAccess").is_ok());
         assert!(policy_arns("ReadOnlyAccess").is_err());

@@ -55,7 +55,10 @@ fn row(entry: &Entry) -> [String; 6] {
     let took = entry.ms.map_or_else(|| "-".to_owned(), took);
     let of = if entry.role_arn.is_none() { " (no role)" } else { "" };
     let until = || entry.expiration.as_ref().map(|expiration| format!("until {expiration}{of}"));
-    let detail = entry.error.clone().or_else(until).unwrap_or_default();
+    let mut detail = entry.error.clone().or_else(until).unwrap_or_default();
+    if let Some(endpoint) = &entry.endpoint {
+        detail = format!("{endpoint} was asked: {detail}");
+    }
     let profile = if entry.profile.is_empty() { "-" } else { &entry.profile };
     [&entry.time, &entry.event.replace('_', " "), profile, &program, &took, &detail]
         .map(|cell| Printable(cell).to_string())

@@ -6,18 +6,19 @@ use crate::commands::get::parse_code;
 use crate::commands::warning;
 use crate::config::{AwsFiles, Sections};
 use crate::credentials::Session;
-use crate::error::{Error, Printable, Result};
+use crate::error::{Error, Kind, Printable, Result};
 use crate::mfa::{Asker, TokenCode};
 use crate::output;
 use crate::plan::{Plan, Settings};
 use crate::profile;
 use crate::provider::{self, Options, Provider, Refresh};
+use crate::sign_in;
 use crate::store::{SecretStore, StoreError};
 use crate::world::World;
 use std::collections::HashMap;
 use std::io::IsTerminal;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 /// How many roles are fetched at a time: enough to hide the distance to STS, too few for it to throttle.
@@ -37,49 +38,45 @@ pub fn run(arguments: &Login, world: &World) -> Result<()> {
     let refused = ask(&plans, given.clone(), arguments.refresh, world)?;
 
     let progress = Progress::new(names.len());
-    let first_failure: Mutex<Option<Error>> = Mutex::new(None);
-    let failed = AtomicUsize::new(0);
-    let next = AtomicUsize::new(0);
-    let work = || {
-        while let Some((name, plan)) = {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            names.get(index).zip(plans.get(index))
-        } {
-            let result = plan.as_ref().map_err(Error::clone).and_then(|(plan, settings)| {
-                match refused.get(&mfa_fingerprint(plan)) {
-                    Some(error) => Err(error.clone()),
-                    None => fetch(plan, settings, &given, arguments.refresh, world),
-                }
-            });
-            match &result {
-                Ok(session) => {
-                    let left = output::span(session.expiration - world.now());
-                    progress.say(&format!("{}: ready, {left} left", Printable(name)));
-                }
-                Err(error) if names.len() > 1 => {
-                    let hint =
-                        error.hint_text().map_or_else(String::new, |hint| format!("\nkeyrole:   {}", Printable(hint)));
-                    progress.say(&format!("{}: {}{hint}", Printable(name), Printable(error.message())));
-                }
-                Err(_) => {}
+    let failures: Mutex<Vec<Error>> = Mutex::default();
+    let signed_out: Mutex<Vec<(usize, Error)>> = Mutex::default();
+    let settle = |index: usize, result: Result<Session>| {
+        let name = Printable(names[index]);
+        match &result {
+            Ok(session) => {
+                progress.say(&format!("{name}: ready, {} left", output::span(session.expiration - world.now())))
             }
-            if let Err(error) = result {
-                failed.fetch_add(1, Ordering::Relaxed);
-                first_failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+            Err(error) if names.len() > 1 => {
+                let hint =
+                    error.hint_text().map_or_else(String::new, |hint| format!("\nkeyrole:   {}", Printable(hint)));
+                progress.say(&format!("{name}: {}{hint}", Printable(error.message())));
             }
+            Err(_) => {}
+        }
+        if let Err(error) = result {
+            locked(&failures).push(error);
         }
     };
-    thread::scope(|scope| {
-        for _ in 1..WORKERS.min(names.len()) {
-            // At a limit of processes fewer do the same.
-            let _ = thread::Builder::new().spawn_scoped(scope, work);
+    let fetch = |index: usize| {
+        let (plan, settings) = plans[index].as_ref().map_err(Error::clone)?;
+        match refused.get(&mfa_fingerprint(plan)) {
+            Some(error) => Err(error.clone()),
+            None => fetch(plan, settings, &given, arguments.refresh, world),
         }
-        work();
+    };
+    at_once((0..names.len()).collect(), &|index| match fetch(index) {
+        Err(error) if error.kind() == Kind::SignInNeeded => locked(&signed_out).push((index, error)),
+        result => settle(index, result),
     });
     progress.end();
+    let signed_out = std::mem::take(&mut *locked(&signed_out));
+    let signed_in = sign_in(&plans, signed_out, &settle, world)?;
+    at_once(signed_in, &|index| settle(index, fetch(index)));
+    progress.end();
     warning::give(plans.iter().flatten().map(|(plan, settings)| (plan, settings)), world);
-    let failed = failed.into_inner();
-    match first_failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+    let failures = failures.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let failed = failures.len();
+    match failures.into_iter().next() {
         Some(error) if names.len() > 1 && error.signal().is_none() => {
             let summary = Error::new(error.kind(), format!("{failed} of {} profiles failed", names.len()));
             Err(summary.hint("`keyrole doctor PROFILE` finds what is wrong with one"))
@@ -87,6 +84,58 @@ pub fn run(arguments: &Login, world: &World) -> Result<()> {
         Some(error) => Err(error),
         None => Ok(()),
     }
+}
+
+/// Does the work for several profiles at once.
+fn at_once(indexes: Vec<usize>, work: &(dyn Fn(usize) + Sync)) {
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        while let Some(&index) = indexes.get(next.fetch_add(1, Ordering::Relaxed)) {
+            work(index);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 1..WORKERS.min(indexes.len()) {
+            // At a limit of processes fewer do the same.
+            let _ = thread::Builder::new().spawn_scoped(scope, worker);
+        }
+        worker();
+    });
+}
+
+fn locked<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Offers to sign in again where a source needs that, once for each sign-in. Gives the profiles to try again and settles
+/// the others.
+fn sign_in(
+    plans: &[Result<(Plan, Settings)>],
+    signed_out: Vec<(usize, Error)>,
+    settle: &dyn Fn(usize, Result<Session>),
+    world: &World,
+) -> Result<Vec<usize>> {
+    let mut outcomes: Vec<(Vec<&str>, Result<bool>)> = Vec::new();
+    let mut again = Vec::new();
+    for (index, why) in signed_out {
+        let Ok((plan, settings)) = &plans[index] else { continue };
+        let of = plan.source.sign_in_of();
+        let outcome = match outcomes.iter().find(|(earlier, _)| *earlier == of) {
+            Some((_, outcome)) => outcome.clone(),
+            None => {
+                let outcome = sign_in::offer(plan, settings, &why, world);
+                outcomes.push((of, outcome.clone()));
+                outcome
+            }
+        };
+        match outcome {
+            Ok(true) => again.push(index),
+            Ok(false) => settle(index, Err(why)),
+            Err(error) if error.signal().is_some() => return Err(error),
+            Err(error) => settle(index, Err(error)),
+        }
+    }
+    Ok(again)
 }
 
 /// Gets every MFA session that the plans need, one after the other, as one person can answer one prompt at a time.

@@ -36,6 +36,7 @@ const KEYS: &[(&str, &str)] = &[
         "region, sts_regional_endpoints, endpoint_url, services, use_fips_endpoint, use_dualstack_endpoint, ca_bundle",
         "as for the AWS CLI v2, with their AWS_ variables",
     ),
+    ("keyrole_sts_fallback_region", "the region whose STS is asked, once, where that of region gives no answer"),
     (
         "keyrole_aws_access_key_id",
         "without a secret beside it: the access key whose secret keyrole keys has put into a store",
@@ -58,7 +59,7 @@ const KEYS: &[(&str, &str)] = &[
 /// What the man page tells of the log, before the events.
 const LOG: &str = "\
 keyrole.log has one JSON object a line, with the keys time, event, profile, role_arn, access_key_id, expiration, source, \
-error, ms, program, program_pid, callers and pid, as far as they apply. KEYROLE_LOG is off, error or all, by default \
+endpoint, error, ms, program, program_pid, callers and pid, as far as they apply. KEYROLE_LOG is off, error or all, by default \
 all; get takes any other value for all. These are the events:";
 
 /// Prints the man page, with a part for each subcommand.

@@ -429,7 +429,7 @@ fn kind(plan: &Plan) -> String {
         Source::Environment { .. } => "environment",
         Source::Ec2InstanceMetadata => "EC2 instance",
         Source::EcsContainer { .. } => "container",
-        Source::Sdk { kind: SdkSource::Sso, .. } => "SSO",
+        Source::Sdk { kind: SdkSource::Sso { .. }, .. } => "SSO",
         Source::Sdk { kind: SdkSource::Login, .. } => "browser login",
         Source::Sdk { kind: SdkSource::WebIdentity, .. } => "web identity",
         Source::Sdk { kind: SdkSource::Process, .. } => "another program",

@@ -1,6 +1,7 @@
 //! `keyrole status`: what is cached, for how long, what happened last, and when a person will be needed.
 
 use crate::cache::{Fingerprint, SessionCache};
+use crate::caller;
 use crate::cli::Status;
 use crate::commands::get::account;
 use crate::commands::{warning, watch};
@@ -11,7 +12,7 @@ use crate::flight;
 use crate::log;
 use crate::log::read::{self, Entry};
 use crate::output::{self, parse_timestamp, span, timestamp};
-use crate::plan::{Plan, Settings};
+use crate::plan::{Plan, Role, Settings};
 use crate::profile;
 use crate::provider;
 use crate::world::World;
@@ -24,6 +25,16 @@ struct Row {
     profile: String,
     account_id: Option<String>,
     role_arn: Option<String>,
+    /// There even if the profile gives none.
+    role_session_name: Option<String>,
+    source_identity: Option<String>,
+    session_tags: Option<String>,
+    transitive_session_tags: Option<String>,
+    policy: Option<String>,
+    policy_arns: Option<String>,
+    /// The profile says one of these.
+    #[serde(skip)]
+    is_shaped: bool,
     access_key_id: Option<String>,
     expiration: Option<String>,
     seconds_left: Option<i64>,
@@ -184,10 +195,20 @@ fn row(plan: &Plan, world: &World) -> Result<Row> {
     let place_of = |steps: usize| store.place_of(&Fingerprint::of(plan, steps).name()).ok().flatten();
     let place = if session.is_some() { place_of(plan.steps.len()) } else { mfa.as_ref().and_then(|_| place_of(1)) };
     let renewal = flight::renewal(world, &Fingerprint::of(plan, plan.steps.len()).name()).filter(|_| session.is_some());
+    let role = plan.role();
+    let list = |items: Vec<String>| (!items.is_empty()).then(|| items.join(","));
     Ok(Row {
         profile: plan.profile.clone(),
         account_id: account(plan).map(str::to_owned),
-        role_arn: plan.role().map(|role| role.arn.to_string()),
+        role_arn: role.map(|role| role.arn.to_string()),
+        role_session_name: role.map(|role| role.session_name.clone().unwrap_or_else(|| caller::session_name(world))),
+        source_identity: role.and_then(|role| role.source_identity.clone()),
+        session_tags: role
+            .and_then(|role| list(role.tags.iter().map(|(key, value)| format!("{key}={value}")).collect())),
+        transitive_session_tags: role.and_then(|role| list(role.transitive_tags.clone())),
+        policy: role.and_then(|role| role.policy.clone()),
+        policy_arns: role.and_then(|role| list(role.policy_arns.clone())),
+        is_shaped: role.is_some_and(is_shaped),
         access_key_id: session.as_ref().map(|session| session.access_key_id.clone()),
         expiration: session.as_ref().map(|session| timestamp(session.expiration)),
         seconds_left,
@@ -225,6 +246,9 @@ fn render(rows: &[Row], min: Option<i64>, now: i64) -> String {
     for row in rows {
         let name = Printable(&row.profile);
         // Writing to a String cannot fail.
+        if row.is_shaped {
+            let _ = writeln!(text, "{name}: {}", Printable(&shape(row)));
+        }
         if let Some(error) = &row.renewal_error {
             let what = if row.renewal_refused { "AWS refuses to renew it" } else { "renewing failed" };
             let _ = writeln!(text, "{name}: {what}: {}", Printable(error));
@@ -234,6 +258,31 @@ fn render(rows: &[Row], min: Option<i64>, now: i64) -> String {
         {
             let _ = writeln!(text, "{name}: {}", needed(left, min));
         }
+    }
+    text
+}
+
+/// Tells whether a profile says anything about its role's session.
+fn is_shaped(role: &Role) -> bool {
+    let has_texts = [&role.session_name, &role.source_identity, &role.policy].into_iter().any(Option::is_some);
+    has_texts || !role.tags.is_empty() || !role.policy_arns.is_empty()
+}
+
+/// Says it in one line, for which a policy is too long: `role_session_name = jo@host, session_tags = project=x`.
+fn shape(row: &Row) -> String {
+    let policy = row.policy.as_ref().map(|policy| format!("{} characters", policy.chars().count()));
+    let mut text = String::new();
+    for (key, value) in [
+        ("role_session_name", &row.role_session_name),
+        ("source_identity", &row.source_identity),
+        ("session_tags", &row.session_tags),
+        ("transitive_session_tags", &row.transitive_session_tags),
+        ("policy", &policy),
+        ("policy_arns", &row.policy_arns),
+    ] {
+        let Some(value) = value else { continue };
+        let separator = if text.is_empty() { "" } else { ", " };
+        text += &[separator, key, " = ", value].concat();
     }
     text
 }

@@ -4,7 +4,6 @@ use super::{Patient, Report};
 use crate::error::Printable;
 use crate::mfa;
 use crate::process_line;
-use crate::world::World;
 
 /// Checks the device of a profile.
 pub fn check(report: &mut Report, patient: &Patient) {
@@ -31,7 +30,7 @@ pub fn check(report: &mut Report, patient: &Patient) {
     if let Some(command) = &device.process {
         let program = process_line::words(command).into_iter().next().unwrap_or_default();
         match mfa::run_process(plan, command) {
-            Err(_) if is_missing(&program, patient.world) => {
+            Err(_) if process_line::is_missing(&program, patient.world) => {
                 let what = format!("there is no program `{}` on the `PATH`", Printable(&program));
                 report.fail("process", "`mfa_process`", what, &["install it, or write its absolute path"]);
             }
@@ -46,12 +45,4 @@ pub fn check(report: &mut Report, patient: &Patient) {
             report.warn("prompt", "how somebody could be asked here and now", why, &[&mend]);
         }
     }
-}
-
-/// Tells whether a program that is named without its directory is nowhere to be found.
-fn is_missing(program: &str, world: &World) -> bool {
-    let is_there = |dir: std::path::PathBuf| {
-        dir.join(program).is_file() || cfg!(windows) && dir.join(format!("{program}.exe")).is_file()
-    };
-    !program.contains(['/', '\\', '=']) && !std::env::split_paths(&world.var("PATH").unwrap_or_default()).any(is_there)
 }

@@ -133,6 +133,8 @@ struct Patient<'a> {
     network: Option<Result<Network>>,
     /// What STS answered to a request that needs no credentials, and how many seconds this machine's clock is behind.
     answer: Option<Result<(Answer, Option<i64>)>>,
+    /// What the STS of `keyrole_sts_fallback_region` answered to the same, if there is one.
+    fallback: Option<Result<Answer>>,
     /// Who the source is.
     identity: OnceCell<Identity>,
 }
@@ -150,6 +152,7 @@ impl<'a> Patient<'a> {
             plan: planned(),
             network: None,
             answer: None,
+            fallback: None,
             identity: OnceCell::new(),
         }
     }
@@ -165,6 +168,15 @@ impl<'a> Patient<'a> {
             Ok((answer, offset))
         };
         self.answer = network.as_ref().ok().map(greet);
+        if settings.fallback_region.is_some() {
+            // A way of its own, as the first one is still needed.
+            let left = deadline.saturating_duration_since(Instant::now());
+            let other = Network::new(&plan.endpoint, settings, Some(left)).ok().filter(Network::has_fallback);
+            self.fallback = other.map(|other| {
+                other.go_elsewhere();
+                Sts::new(&other, self.world.now()).greet()
+            });
+        }
         self.network = Some(network);
     }
 

@@ -31,6 +31,15 @@ pub fn check(report: &mut Report, patient: &Patient) {
         }
         _ => {}
     }
+    let looked_at = "a request to the fallback region's STS";
+    match &patient.fallback {
+        Some(Err(error)) => report.error("sts_fallback", looked_at, error),
+        Some(Ok(answer)) => {
+            let milliseconds = answer.took.as_millis();
+            report.ok("sts_fallback", looked_at, format!("`{}` answers {way}, in {milliseconds} ms", answer.url));
+        }
+        None => {}
+    }
 }
 
 /// Checks the clock against the date in STS's answer.

@@ -1063,6 +1063,7 @@ pub const EXPLANATIONS: &[Explanation] = &[
             "Connection was closed before we received a valid response",
             "connection refused",
             "cannot reach STS",
+            "cannot reach the sign-in service",
         ],
         within: None,
         meaning: "No connection to the service could be made.",

@@ -91,7 +91,7 @@ pub fn means(choice: PromptChoice, world: &World) -> std::result::Result<&'stati
 const NO_DISPLAY: &str = "there is no display to open a window on";
 
 /// Prepares a program that asks a person or a key. Security: it has no business with the caller's own credentials.
-fn without_secrets(mut command: Command) -> Command {
+pub fn without_secrets(mut command: Command) -> Command {
     for secret in [
         "AWS_SECRET_ACCESS_KEY",
         "AWS_SESSION_TOKEN",

@@ -23,6 +23,8 @@ mod keys;
 mod ladder;
 mod log;
 mod mfa_process;
+#[cfg(target_os = "linux")]
+mod namespace;
 mod network;
 mod prompt;
 #[cfg(unix)]
@@ -30,6 +32,7 @@ mod sealed_files;
 mod session;
 #[cfg(target_os = "linux")]
 mod setup;
+mod sign_in;
 mod sources;
 #[cfg(target_os = "linux")]
 mod store;

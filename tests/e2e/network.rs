@@ -117,6 +117,18 @@ fn an_unknown_host_exits_1_and_names_it() {
 }
 
 #[test]
+fn a_clock_that_is_twenty_minutes_off_either_way_is_no_reason_to_fail() {
+    for offset in [1200, -1200] {
+        let home = Home::with_mfa();
+        home.sts.set_clock_offset(offset);
+        home.keyrole(["get", "prod", "--mfa-code", &home.code()]).output().document();
+        assert_eq!((home.sts.count("GetSessionToken"), home.sts.count("AssumeRole")), (1, 1), "{offset}");
+        home.keyrole(["get", "prod"]).output().document();
+        assert_eq!(home.sts.count("AssumeRole"), 1, "{offset}");
+    }
+}
+
+#[test]
 fn a_clock_that_is_behind_gives_a_session_that_ends_by_that_clock() {
     let home = Home::new();
     home.sts.set_clock_offset(3600);

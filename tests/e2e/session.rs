@@ -62,6 +62,75 @@ fn every_parameter_of_the_session_arrives() {
 }
 
 #[test]
+fn everything_that_shapes_the_session_is_a_miss_when_it_is_edited_and_a_hit_when_it_is_not() {
+    let home = Home::new();
+    let lines = [
+        "",
+        "role_session_name = ci-42",
+        "external_id = partner",
+        "source_identity = jo",
+        "session_tags = a=1",
+        "session_tags = a=2",
+        "session_tags = a=2\ntransitive_session_tags = a",
+        "policy = {}",
+        "policy_arns = arn:aws:iam::aws:policy/ReadOnlyAccess",
+        "duration_seconds = 1800",
+    ];
+    for (calls, lines) in (1..).zip(lines) {
+        home.write_config(&format!("[profile base]\n{}", home.role("prod", ADMIN, lines)));
+        let first = home.keyrole(["get", "prod"]).output().key();
+        assert_eq!(home.keyrole(["get", "prod"]).output().key(), first, "{lines}");
+        assert_eq!(home.sts.count("AssumeRole"), calls, "{lines}");
+    }
+}
+
+#[test]
+fn status_shows_what_shapes_the_session() {
+    let home = Home::new();
+    let status = |arguments: &[&str]| home.keyrole([&["status", "prod"], arguments].concat()).output().stdout;
+    let json = || serde_json::from_str::<serde_json::Value>(&status(&["--json"])).expect("JSON")[0].take();
+    call_of(&home, "");
+    assert!(!status(&[]).contains("role_session_name"), "{}", status(&[]));
+    assert!(json()["role_session_name"].as_str().unwrap().starts_with("tester@") && json()["policy"].is_null());
+    call_of(
+        &home,
+        "role_session_name = ci-42\nsource_identity = jo\nsession_tags = a=1, b=two words\ntransitive_session_tags = B\n\
+         policy = {\"Statement\":[]}\npolicy_arns = arn:aws:iam::aws:policy/ReadOnlyAccess",
+    );
+    let shown = status(&[]);
+    let line = "prod: role_session_name = ci-42, source_identity = jo, session_tags = a=1,b=two words, \
+                transitive_session_tags = B, policy = 16 characters, policy_arns = arn:aws:iam::aws:policy/ReadOnlyAccess\n";
+    assert!(shown.contains(line), "{shown}");
+    let json = json();
+    for (key, value) in [
+        ("role_session_name", "ci-42"),
+        ("source_identity", "jo"),
+        ("session_tags", "a=1,b=two words"),
+        ("transitive_session_tags", "B"),
+        ("policy", "{\"Statement\":[]}"),
+        ("policy_arns", "arn:aws:iam::aws:policy/ReadOnlyAccess"),
+    ] {
+        assert_eq!(json[key], value, "{key}");
+    }
+}
+
+#[test]
+fn a_session_that_is_packed_too_large_says_what_to_shorten() {
+    let home = Home::new();
+    let tags: Vec<String> = (0..20).map(|n| format!("k{n}={}", "x".repeat(250))).collect();
+    let role = home.role("prod", ADMIN, &format!("session_tags = {}", tags.join(",")));
+    home.write_config(&format!("[profile base]\n{role}"));
+    let output = home.keyrole(["get", "prod"]).output();
+    let words = [
+        "PackedPolicyTooLarge: Packed size of session tags consumes 1",
+        "shorten `policy`, `policy_arns` or `session_tags`",
+    ];
+    output.fails(5, &words);
+    let explained = home.run(crate::support::KEYROLE, ["explain", &output.stderr]).output();
+    assert!(explained.stdout.starts_with("PackedPolicyTooLarge: "), "{explained:?}");
+}
+
+#[test]
 fn a_policy_may_be_a_file_or_stand_on_several_lines() {
     let home = Home::new();
     let policy = "{\n  \"Version\": \"2012-10-17\",\n  \"Statement\": []\n}\n";

@@ -1,68 +1,20 @@
 //! Every source of the caller's own identity leads to the role.
 
+use crate::support::responder::Responder;
 use crate::support::sts::{ADMIN, DEPLOY, READER, WEB_IDENTITY, WEB_IDENTITY_TOKEN};
 use crate::support::{Home, KEYROLE};
-use ring::digest;
 use serde_json::Value;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
 
 /// The secret of the rig's user.
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
 
-/// An HTTP server on loopback that remembers what it was asked.
-struct Responder {
-    address: SocketAddr,
-    requests: Arc<Mutex<Vec<String>>>,
-}
-
-impl Responder {
-    /// Starts it; `answer` gives the body for a request's head, or nothing for a 404.
-    fn start(answer: impl Fn(&str) -> Option<String> + Send + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let requests: Arc<Mutex<Vec<String>>> = Arc::default();
-        let seen = Arc::clone(&requests);
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let mut stream = stream.unwrap();
-                let head = read_head(&mut stream);
-                let (status, body) = answer(&head).map_or(("404 Not Found", String::new()), |body| ("200 OK", body));
-                seen.lock().unwrap().push(head);
-                let more = "Content-Type: application/json\r\nX-Aws-Ec2-Metadata-Token-Ttl-Seconds: 21600\r\nConnection: close";
-                // A client that has gone got what it wanted.
-                let _ = write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\n{more}\r\n\r\n{body}", body.len());
-            }
-        });
-        Self { address, requests }
-    }
-
-    fn url(&self) -> String {
-        format!("http://{}", self.address)
-    }
-
-    /// Gives the heads of the requests so far.
-    fn requests(&self) -> Vec<String> {
-        self.requests.lock().unwrap().clone()
-    }
-}
-
-fn read_head(stream: &mut TcpStream) -> String {
-    let (mut head, mut byte) = (Vec::new(), [0]);
-    while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap_or(0) == 1 {
-        head.push(byte[0]);
-    }
-    String::from_utf8_lossy(&head).into_owned()
-}
-
 /// Gives the role `prod` with another line in the place of `source_profile`.
-fn with_source(home: &Home, name: &str, arn: &str, source: &str) -> String {
+pub fn with_source(home: &Home, name: &str, arn: &str, source: &str) -> String {
     home.role(name, arn, "").replace("keyrole_source_profile = base", source)
 }
 
 /// Gets credentials of the role `ReadOnly`, for a stand-in to hand out.
-fn role_credentials(home: &Home) -> Value {
+pub fn role_credentials(home: &Home) -> Value {
     home.add_config(&home.role("issuer", READER, ""));
     let document = home.keyrole(["get", "issuer"]).output().document();
     home.sts.forget_calls();
@@ -342,61 +294,6 @@ fn the_instance_metadata_are_a_source_by_their_second_version() {
     let asked = endpoint.requests().len();
     home.keyrole(["get", "prod"]).output().document();
     assert_eq!(endpoint.requests().len(), asked);
-}
-
-/// Makes a home whose source is an IAM Identity Center session.
-fn with_sso(profile: &str) -> Home {
-    let home = Home::new();
-    home.write_credentials("");
-    home.write_config(&format!(
-        "[sso-session corp]\nsso_start_url = https://corp.example/start\nsso_region = eu-west-1\n[profile {profile}]\n\
-         sso_session = corp\nsso_account_id = 111122223333\nsso_role_name = Dev\n{}",
-        with_source(&home, "prod", ADMIN, &format!("keyrole_source_profile = {}", profile.trim_matches('"')))
-    ));
-    home
-}
-
-#[test]
-fn a_browser_login_that_is_missing_or_over_is_asked_for() {
-    let home = with_sso("sso");
-    let words = ["profile `sso`", "run `aws sso login --profile sso`, then retry"];
-    home.keyrole(["get", "prod"]).output().fails(1, &words);
-    let cache = home.path().join(".aws/sso/cache");
-    std::fs::create_dir_all(&cache).unwrap();
-    let name = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, b"corp");
-    let name: String = name.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    let token = "{\"startUrl\":\"https://corp.example/start\",\"region\":\"eu-west-1\",\"accessToken\":\"hunter2\",\
-                 \"expiresAt\":\"2020-01-01T00:00:00Z\"}";
-    std::fs::write(cache.join(format!("{name}.json")), token).unwrap();
-    let output = home.keyrole(["get", "prod"]).output();
-    output.fails(1, &words);
-    output.fails(1, &["expired"]);
-    assert!(!output.stderr.contains("hunter2"), "{output:?}");
-    assert_eq!(home.sts.calls().len(), 0);
-}
-
-#[test]
-fn a_console_login_that_is_missing_is_asked_for() {
-    let home = Home::new();
-    home.write_credentials("");
-    home.write_config(&home.default_config("login_session = arn:aws:iam::111122223333:user/me\n"));
-    home.keyrole(["get", "prod"]).output().fails(1, &["profile `base`", "run `aws login --profile base`, then retry"]);
-}
-
-#[test]
-fn the_command_for_a_browser_login_can_be_pasted() {
-    let home = with_sso("\"my sso\"");
-    home.keyrole(["get", "prod"]).output().fails(1, &["run `aws sso login --profile 'my sso'`, then retry"]);
-}
-
-#[test]
-fn incomplete_settings_of_a_browser_login_are_refused() {
-    let home = with_sso("sso");
-    let config = std::fs::read_to_string(home.path().join(".aws/config")).unwrap();
-    for key in ["sso_account_id", "sso_role_name", "sso_start_url", "sso_region"] {
-        home.write_config(&config.replacen(key, "output", 1));
-        home.keyrole(["get", "prod"]).output().fails(2, &["profile `sso`", &format!("`{key}`")]);
-    }
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Owns the rig: a home directory with AWS files, the real binary in it, with or without a terminal, and STS.
 
+pub mod namespace;
+pub mod responder;
 pub mod sts;
 
 use pty_process::blocking::Command as PtyCommand;
@@ -373,7 +375,8 @@ impl Terminal {
             let (then, timeout) = self.shown.1.wait_timeout(shown, LOOK_AGAIN).expect("no panic while reading");
             shown = then;
             let is_missing = is_over && timeout.timed_out();
-            assert!(!is_missing, "no {text:?} (times {times}) in {:?}", shown.text);
+            let end = if self.has_ended() { "it has ended" } else { "it runs" };
+            assert!(!is_missing, "no {text:?} (times {times}) in {:?}, and {end}", shown.text);
         }
         shown.text.clone()
     }

@@ -148,6 +148,22 @@ impl Role {
     }
 }
 
+/// What the server's certificate says.
+#[derive(Clone, Debug)]
+pub struct Certificate {
+    /// Host names, or addresses.
+    pub names: Vec<String>,
+    /// Its time is over.
+    pub is_expired: bool,
+}
+
+impl Certificate {
+    /// A valid one for these names.
+    pub fn new(names: &[&str]) -> Self {
+        Self { names: names.iter().map(|&name| name.to_owned()).collect(), is_expired: false }
+    }
+}
+
 /// One request as it arrived, and how it was answered.
 #[derive(Clone, Debug)]
 pub struct Call {
@@ -220,12 +236,18 @@ impl Sts {
     /// Starts on `port` of loopback, 0 for any free one.
     pub fn start_on(port: u16, tls: bool) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
+        Self::start_over(listener, tls.then(|| Certificate::new(TLS_NAMES)).as_ref())
+    }
+
+    /// Starts on a listener, wherever that is, with this certificate or without TLS.
+    pub fn start_over(listener: TcpListener, certificate: Option<&Certificate>) -> io::Result<Self> {
         let address = listener.local_addr()?;
-        let (tls, ca_pem) = if tls {
-            let (config, pem) = tls::server_config().map_err(io::Error::other)?;
-            (Some(config), Some(pem))
-        } else {
-            (None, None)
+        let (tls, ca_pem) = match certificate {
+            Some(certificate) => {
+                let (config, pem) = tls::server_config(certificate).map_err(io::Error::other)?;
+                (Some(config), Some(pem))
+            }
+            None => (None, None),
         };
         let shared = Arc::new(Shared {
             state: Mutex::new(State::with_defaults()),

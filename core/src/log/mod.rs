@@ -47,6 +47,8 @@ pub enum Event {
     PromptCancelled,
     /// AWS rejected a code.
     CodeRejected,
+    /// The region's STS gave no answer, and that of another region was asked.
+    FellBack,
     /// A session could not be stored.
     NotStored,
     /// The store could not be asked for a session.
@@ -67,7 +69,7 @@ pub enum Event {
 
 impl Event {
     /// All of them, in the order in which they are explained.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Hit,
         Self::Issued,
         Self::RefreshedAhead,
@@ -78,6 +80,7 @@ impl Event {
         Self::PromptAnswered,
         Self::PromptCancelled,
         Self::CodeRejected,
+        Self::FellBack,
         Self::NotStored,
         Self::StoreFailed,
         Self::Unlocked,
@@ -101,6 +104,7 @@ impl Event {
             Self::PromptAnswered => ("prompt_answered", "somebody gave a code; `ms` is how long that took"),
             Self::PromptCancelled => ("prompt_cancelled", "the prompt ended without a code"),
             Self::CodeRejected => ("code_rejected", "AWS rejected a code"),
+            Self::FellBack => ("fell_back", "the region's STS gave no answer, so another region's was asked"),
             Self::NotStored => ("not_stored", "a session came from AWS and could not be stored"),
             Self::StoreFailed => ("store_failed", "the store could not be asked for a session"),
             Self::Unlocked => ("unlocked", "no lock could be taken, so others may have called AWS as well"),
@@ -120,6 +124,7 @@ impl Event {
             | Self::ServedStale
             | Self::PromptCancelled
             | Self::CodeRejected
+            | Self::FellBack
             | Self::NotStored
             | Self::StoreFailed
             | Self::Unlocked
@@ -150,6 +155,8 @@ pub struct Record<'a> {
     pub source: Option<String>,
     /// The session, of which the public half of the key and the end are told.
     pub session: Option<&'a Session>,
+    /// Which STS was asked instead.
+    pub endpoint: Option<&'a str>,
     /// What went wrong.
     pub error: Option<&'a str>,
     /// How long it took.
@@ -159,7 +166,7 @@ pub struct Record<'a> {
 impl<'a> Record<'a> {
     /// Makes the record of something that happened to a profile.
     pub fn new(event: Event, profile: &'a str) -> Self {
-        Self { event, profile, role_arn: None, source: None, session: None, error: None, took: None }
+        Self { event, profile, role_arn: None, source: None, session: None, endpoint: None, error: None, took: None }
     }
 
     /// Makes the record of something that happened to what the first `steps` calls of a plan give.
@@ -251,6 +258,9 @@ fn line(now: i64, record: &Record) -> Vec<u8> {
     }
     if let Some(source) = &record.source {
         line.text("source", source);
+    }
+    if let Some(endpoint) = record.endpoint {
+        line.text("endpoint", endpoint);
     }
     if let Some(error) = record.error {
         line.text("error", error);

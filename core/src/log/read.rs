@@ -26,6 +26,8 @@ pub struct Entry {
     pub ms: Option<f64>,
     /// When the session ends.
     pub expiration: Option<String>,
+    /// Which STS was asked instead.
+    pub endpoint: Option<String>,
     /// What went wrong.
     pub error: Option<String>,
 }

@@ -18,6 +18,8 @@ const XMLNS: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 const API_VERSION: &str = "2011-06-15";
 /// Characters of a session token, as AWS's are in practice.
 const ROLE_TOKEN_LENGTH: usize = 900;
+/// Characters of policies and tags together that fit.
+const MAX_PACKED: usize = 4_000;
 const USER_TOKEN_LENGTH: usize = 352;
 
 /// The namespace of an answer.
@@ -322,6 +324,14 @@ impl State {
             return Err(Refusal::not_authorized(&caller.arn(), "AssumeRole", role_arn));
         };
         check_maximum(role, seconds)?;
+        // AWS packs them; how well it does that, nobody knows.
+        let is_packed = |key: &str| key.starts_with("Policy") || key.starts_with("Tags.");
+        let size: usize = params.iter().filter(|(key, _)| is_packed(key)).map(|(_, value)| value.len()).sum();
+        if size > MAX_PACKED {
+            let percent = size * 100 / MAX_PACKED;
+            let message = format!("Packed size of session tags consumes {percent}% of allotted space.");
+            return Err(Refusal::sender(400, "PackedPolicyTooLarge", message));
+        }
         let inherited = match caller {
             Caller::RoleSession { source_identity, .. } => source_identity.clone(),
             _ => None,
@@ -331,7 +341,7 @@ impl State {
             return Err(Refusal::not_authorized(&caller.arn(), "SetSourceIdentity", role_arn));
         }
         let source_identity = asked.or(inherited);
-        let packed = params.keys().any(|key| key.starts_with("Policy") || key.starts_with("Tags."));
+        let packed = params.keys().any(|key| is_packed(key));
         let mut result = self.mint_role_session(role_arn, name, source_identity, seconds);
         if packed {
             result.push_str(&elements(&[("PackedPolicySize", "6".to_owned())]));

@@ -3,18 +3,27 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose, date_time_ymd,
+};
+
+use super::Certificate;
 
 /// The server's configuration, HTTP/1.1 only, and the authority's certificate as PEM.
-pub(super) fn server_config() -> Result<(Arc<rustls::ServerConfig>, String), Box<dyn Error + Send + Sync>> {
+pub(super) fn server_config(
+    certificate: &Certificate,
+) -> Result<(Arc<rustls::ServerConfig>, String), Box<dyn Error + Send + Sync>> {
     let mut authority = CertificateParams::default();
     authority.distinguished_name.push(DnType::CommonName, "STS stand-in CA");
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
 
-    let names: Vec<String> = super::TLS_NAMES.iter().map(|name| (*name).to_owned()).collect();
-    let mut server = CertificateParams::new(names)?;
+    let mut server = CertificateParams::new(certificate.names.clone())?;
+    if certificate.is_expired {
+        server.not_before = date_time_ymd(2020, 1, 1);
+        server.not_after = date_time_ymd(2021, 1, 1);
+    }
     server.distinguished_name.push(DnType::CommonName, "localhost");
     server.use_authority_key_identifier_extension = true;
     server.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth];
