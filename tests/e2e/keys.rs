@@ -750,6 +750,20 @@ fn a_new_key_whose_secret_was_lost_on_the_way_is_deleted_by_the_next_run() {
 }
 
 #[test]
+fn a_new_key_that_iam_does_not_list_yet_is_recognised_when_it_does() {
+    let home = home("");
+    import(&home);
+    home.sts.fail_action("CreateAccessKey", Fault::Truncate);
+    keys(&home, &["rotate", "base", "--yes"]).output().fails(1, &["goes on from here"]);
+    home.sts.set_list_lag(1);
+    // IAM's clock goes on meanwhile, by more than its clocks differ.
+    home.sts.set_clock_offset(20);
+    keys(&home, &["rotate", "base", "--yes"]).output().fails(5, &["LimitExceeded", "goes on from here"]);
+    worked(&keys(&home, &["rotate", "base", "--yes"]).output());
+    in_order(&home);
+}
+
+#[test]
 fn a_store_that_does_not_take_the_new_key_leaves_none_behind() {
     let home = home("");
     import(&home);
