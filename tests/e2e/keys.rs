@@ -855,6 +855,27 @@ fn the_endpoint_of_iam_is_found_as_the_sdks_find_it() {
     );
 }
 
+#[test]
+fn iam_is_reached_over_tls_with_the_profiles_ca_bundle() {
+    let home = Home::with(Sts::start_tls(), "");
+    let (url, ca) = (home.sts.url(), home.path().join("ca.pem"));
+    home.write_config(&home.default_config(&format!("endpoint_url = {url}\nca_bundle = {}\n", ca.display())));
+    import(&home);
+    worked(&keys(&home, &["rotate", "base", "--yes"]).output());
+    in_order(&home);
+}
+
+#[test]
+fn what_a_killed_process_left_of_a_file_is_removed_whatever_its_number_was() {
+    let home = home("");
+    let left = home.path().join(".aws/credentials.keyrole-new-4194305");
+    let others = home.path().join(".aws/credentials.keyrole-new-1");
+    fs::write(&left, SECRET).unwrap();
+    fs::write(&others, "").unwrap();
+    import(&home);
+    assert_eq!((left.exists(), others.exists()), (false, true));
+}
+
 /// Puts a person's run on a bus, without sealed files.
 fn on_bus(bus: &Bus, person: &Person, arguments: &[&str]) -> Run {
     let mut words = [""; 4];
@@ -889,6 +910,31 @@ fn a_key_in_the_secret_service_serves_get_and_outlives_logout_of_all() {
     worked(&on_bus(&bus, &person, &["keys", "remove", "base", "--yes"]).output());
     let list = on_bus(&bus, &person, &["keys", "list"]).output();
     assert!(list.stderr.contains("no profile has an access key"), "{list:?}");
+}
+
+#[test]
+fn an_import_into_the_secret_service_that_is_killed_at_any_step_loses_nothing() {
+    let home = home("");
+    let person = Person::new(&home);
+    let bus = Bus::with_keyring(&person);
+    let before = (file(&home, "config"), file(&home, "credentials"));
+    for n in 1.. {
+        let was_killed =
+            killed(on_bus(&bus, &person, &["keys", "import", "base", "--yes"]), "sendto,writev,sendmsg", n);
+        on_bus(&bus, &person, &["get", "prod"]).output().document();
+        worked(&on_bus(&bus, &person, &["keys", "import", "base", "--yes"]).output());
+        assert_eq!((named(&home), bus.items(&person).0.len()), (home.access_key_id.clone(), 1), "{n}");
+        on_bus(&bus, &person, &["logout", "prod"]).output();
+        on_bus(&bus, &person, &["get", "prod"]).output().document();
+        worked(&on_bus(&bus, &person, &["keys", "remove", "base", "--yes"]).output());
+        on_bus(&bus, &person, &["logout", "prod"]).output();
+        home.write_config(&before.0);
+        home.write_credentials(&before.1);
+        if !was_killed {
+            assert!(n > 5, "it is killed at {n} steps only");
+            break;
+        }
+    }
 }
 
 #[test]
