@@ -625,6 +625,31 @@ fn a_key_that_two_profiles_name_stays_until_the_last_is_removed_and_is_rotated_f
     get(&home, "base").output().document();
 }
 
+#[test]
+fn a_rotation_that_is_killed_between_the_two_files_is_finished_in_both() {
+    for n in 1.. {
+        let home = home("");
+        import(&home);
+        let url = home.sts.url();
+        home.add_config(&format!("[profile twin]\ncredential_process = {KEYROLE} get twin\nendpoint_url = {url}\n"));
+        home.write_credentials(&format!("[twin]\nkeyrole_aws_access_key_id = {}\n", home.access_key_id));
+        let was_killed = killed(keys(&home, &["rotate", "base", "--yes"]), STEPS[0], n);
+        if was_killed {
+            worked(&keys(&home, &["rotate", "base", "--yes"]).output());
+        }
+        let id = named(&home);
+        assert_eq!(file(&home, "credentials"), format!("[twin]\nkeyrole_aws_access_key_id = {id}\n"), "{n}");
+        assert_eq!((home.sts.keys_of(&user(&home)), entries(&home).len()), (vec![(id, true)], 1), "{n}");
+        for profile in ["base", "twin"] {
+            get(&home, profile).output().document();
+        }
+        if !was_killed {
+            assert!(n > 6, "there are {n} steps only");
+            break;
+        }
+    }
+}
+
 /// Checks that AWS, the store and the config file agree on one key that works, and gives it.
 #[track_caller]
 fn in_order(home: &Home) -> String {

@@ -110,6 +110,8 @@ pub fn run(arguments: &KeysRotate, world: &World) -> Result<()> {
         // The file is what the run that was cut off has made of it.
         let [config, _] = ConfigFile::both(&files);
         let _ = config.backup_before(files.config_text()).map(fs::remove_file);
+        // It may have come to one of the two files only.
+        rotation.switch(&old, id)?;
         return rotation.finish(&old, id, &caller);
     }
     let (new, new_secret) = rotation.new_key(id, &caller, &users)?;
