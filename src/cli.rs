@@ -1,6 +1,6 @@
 //! Owns the command line. Help, the man page and completions are made from these types.
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use std::ffi::OsString;
 use std::time::Duration;
 
@@ -20,8 +20,8 @@ In ~/.aws/config:
   keyrole_role_arn = arn:aws:iam::444455556666:role/Admin
   keyrole_source_profile = base
 
-Exit codes: 0 success, 1 failed, 2 usage or configuration, 3 nothing cached (status),
-4 a person is needed and cannot be asked, 5 AWS refused.";
+Exit codes: 0 success, 1 failed, 2 usage or configuration, 3 nothing cached, or a person is
+needed too soon (status), 4 a person is needed and cannot be asked, 5 AWS refused, 130 Ctrl-C.";
 
 const NEEDED: &str = "\
 A person is needed when neither the role's session nor the MFA session is valid any more,
@@ -35,6 +35,7 @@ pub const EXIT_CODES: &[(u8, &str)] = &[
     (3, "status: nothing valid is cached; with --exit-code, a person is needed sooner than --min"),
     (4, "a person is needed (MFA) and cannot be asked, or did not answer in time"),
     (5, "AWS refused"),
+    (130, "Ctrl-C; by another signal, 128 and its number"),
 ];
 
 /// What to do.
@@ -77,6 +78,7 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct Get {
     /// The profile in ~/.aws/config
+    #[arg(value_hint = ValueHint::Other)]
     pub profile: String,
     /// Fail with exit code 4 instead of asking for an MFA code
     #[arg(long)]
@@ -107,7 +109,7 @@ pub struct Login {
 #[derive(Debug, Args)]
 pub struct Which {
     /// The profiles in ~/.aws/config
-    #[arg(value_name = "PROFILE", required_unless_present = "all", conflicts_with = "all")]
+    #[arg(value_name = "PROFILE", value_hint = ValueHint::Other, required_unless_present = "all", conflicts_with = "all")]
     pub profiles: Vec<String>,
     /// Every profile that has a role
     #[arg(long)]
@@ -119,7 +121,7 @@ pub struct Which {
 #[command(after_help = NEEDED)]
 pub struct Status {
     /// The profiles in ~/.aws/config; without any, those that have something cached
-    #[arg(value_name = "PROFILE")]
+    #[arg(value_name = "PROFILE", value_hint = ValueHint::Other)]
     pub profiles: Vec<String>,
     /// Print JSON
     #[arg(long)]
@@ -153,9 +155,10 @@ pub struct Log {
 #[derive(Debug, Args)]
 pub struct Exec {
     /// The profile in ~/.aws/config
+    #[arg(value_hint = ValueHint::Other)]
     pub profile: String,
     /// The command and its arguments
-    #[arg(last = true, required = true, value_name = "CMD")]
+    #[arg(required = true, trailing_var_arg = true, value_name = "CMD", value_hint = ValueHint::CommandWithArguments)]
     pub command: Vec<OsString>,
 }
 
@@ -163,6 +166,7 @@ pub struct Exec {
 #[derive(Debug, Args)]
 pub struct Env {
     /// The profile in ~/.aws/config
+    #[arg(value_hint = ValueHint::Other)]
     pub profile: String,
     /// For which reader
     #[arg(long, value_enum, default_value_t = Format::Sh)]
@@ -188,7 +192,7 @@ pub enum Format {
 #[derive(Debug, Args)]
 pub struct Doctor {
     /// The profiles in ~/.aws/config; without any, those that keyrole serves
-    #[arg(value_name = "PROFILE")]
+    #[arg(value_name = "PROFILE", value_hint = ValueHint::Other)]
     pub profiles: Vec<String>,
     /// Print JSON
     #[arg(long)]

@@ -78,6 +78,8 @@ impl Flight {
             let (patience, places, deadline) = (self.patience, &self.places, self.deadline);
             let waits_for_people = self.waits_for_people;
             let mut asking = None;
+            // One holder after the other may fail to reach AWS; whoever waits for all of them waits no longer for that.
+            let (mut calling, mut last_look) = (Duration::ZERO, Instant::now());
             let waiting = |holder: Option<&Holder>, waited: Duration| {
                 let now = world.now_nanos();
                 refusal = places[index].note(name).refusal.filter(|refusal| refusal.came_since(began, now));
@@ -95,7 +97,13 @@ impl Flight {
                 if asking.replace(is_asking) != Some(is_asking) {
                     mark(&mut self.held, is_asking, world);
                 }
-                let limit = if is_asking { patience.prompt } else { patience.call };
+                let since_last_look = std::mem::replace(&mut last_look, Instant::now()).elapsed();
+                let (waited, limit) = if is_asking {
+                    (waited, patience.prompt)
+                } else {
+                    calling += since_last_look;
+                    (calling, patience.call)
+                };
                 waited < Duration::from_secs(limit.unsigned_abs()) && deadline.is_none_or(|at| Instant::now() < at)
             };
             match places[index].acquire(name, waiting) {

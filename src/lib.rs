@@ -29,6 +29,7 @@
 
 #![cfg_attr(not(test), warn(clippy::disallowed_macros, clippy::disallowed_methods))]
 
+mod child;
 pub mod cli;
 pub mod commands;
 pub mod config_edit;

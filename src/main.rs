@@ -22,7 +22,12 @@ fn main() -> ExitCode {
         std::process::exit(1);
     }));
     let world = World {
-        env: Box::new(|name| std::env::var(name).ok()),
+        // One that is no text is not as good as unset: the path that comes of it does not exist, and is named.
+        env: Box::new(|name| {
+            let text =
+                |value: OsString| value.into_string().unwrap_or_else(|value| value.to_string_lossy().into_owned());
+            std::env::var_os(name).map(text)
+        }),
         clock: SystemTime::now,
         read: |path| std::fs::read_to_string(path),
         home: std::env::home_dir().filter(|home| !home.as_os_str().is_empty()),

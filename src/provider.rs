@@ -5,16 +5,17 @@
 
 use crate::cache::{Fingerprint, SessionCache};
 use crate::caller::{self, Program};
+use crate::child;
 use crate::credentials::{Credentials, Freshness, Session};
 use crate::error::{Error, Kind, Result};
 use crate::flight::Flight;
 use crate::lock::{Refusal, Renewal};
 use crate::log::{Event, Log, Record};
 use crate::mfa::{self, Asker, Origin, TokenCode};
-use crate::network::{self, Network};
+use crate::network::{self, Network, SOURCE_TIMEOUT};
 use crate::notify;
 use crate::output;
-use crate::plan::{Mfa, Plan, Settings, Step};
+use crate::plan::{Mfa, Plan, Settings, Source, Step};
 use crate::source;
 use crate::store::{self, SecretStore};
 use crate::sts::{MfaCode, Sts};
@@ -87,13 +88,19 @@ impl<'a> Provider<'a> {
         store: &'a dyn SecretStore,
         options: Options,
     ) -> Self {
+        child::allow_waiting();
         let program = caller::program();
+        // Another program, a browser login or a metadata service has its own time before AWS is called at all.
+        let mut patience = settings.patience;
+        if !matches!(plan.source, Source::Keys { .. } | Source::StoredKey { .. } | Source::Environment { .. }) {
+            patience.call = patience.call.saturating_add(SOURCE_TIMEOUT.as_secs().cast_signed());
+        }
         Self {
             world,
             plan,
             settings,
             cache: SessionCache::new(store),
-            flight: Flight::new(world, settings.patience, options.asker.may_ask(), program.clone()),
+            flight: Flight::new(world, patience, options.asker.may_ask(), program.clone()),
             options,
             log: Log::new(world),
             network: None,
@@ -124,7 +131,17 @@ impl<'a> Provider<'a> {
     /// # Errors
     /// As `session`.
     pub fn mfa_session(&mut self) -> Result<()> {
-        if self.plan.has_mfa_session() { self.session_after(1).map(|_| ()) } else { Ok(()) }
+        if !self.plan.has_mfa_session() {
+            return Ok(());
+        }
+        let result = self.session_after(1).map(|_| ());
+        // Where it is all that is wanted, this has been said.
+        if let Err(error) = &result
+            && self.plan.steps.len() > 1
+        {
+            self.note(Event::Failed, None, Some(error.message()));
+        }
+        result
     }
 
     /// Ends the run and gives the command line's code back if it was not needed.

@@ -1,19 +1,20 @@
 //! Owns getting the source's credentials, through aws-config wherever it knows how. Async inside, blocking outside.
 
+mod process;
+
 use crate::caller;
 use crate::credentials::{Credentials, UNUSABLE_SECONDS};
 use crate::error::{Error, Kind, Result};
 use crate::mfa::quoted;
 use crate::network::{Network, SOURCE_TIMEOUT, causes};
 use crate::output::timestamp;
-use crate::plan::{CHAIN_VARIABLE, Plan, SdkSource, Source};
+use crate::plan::{Plan, SdkSource, Source};
 use crate::secret::Secret;
 use crate::stored_key::{self, KeyStores};
 use crate::sts::Sts;
 use crate::validate;
 use crate::world::World;
 use aws_config::Region;
-use aws_config::credential_process::CredentialProcessProvider;
 use aws_config::ecs::EcsCredentialsProvider;
 use aws_config::environment::EnvironmentVariableCredentialsProvider;
 use aws_config::imds::credentials::ImdsCredentialsProvider;
@@ -58,7 +59,7 @@ fn obtain(plan: &Plan, network: &Network, may_unlock: bool, world: &World) -> Re
         Source::EcsContainer { .. } => {
             ask(plan, network, EcsCredentialsProvider::builder().configure(&network.provider_config()).build())
         }
-        Source::Sdk { kind, settings, sso_session, .. } => {
+        Source::Sdk { profile, kind, settings, sso_session } => {
             let session = sso_session.iter().flat_map(|(_, settings)| settings);
             let setting = |key: &str| {
                 let found = settings.iter().chain(session.clone()).find(|(name, _)| name == key);
@@ -67,7 +68,8 @@ fn obtain(plan: &Plan, network: &Network, may_unlock: bool, world: &World) -> Re
             let required = |key: &str| setting(key).unwrap_or_default();
             match kind {
                 SdkSource::Process => {
-                    ask(plan, network, CredentialProcessProvider::new(guarded(plan, &required("credential_process"))))
+                    let limit = network.at_most(SOURCE_TIMEOUT);
+                    process::credentials(plan, profile, &required("credential_process"), limit)
                 }
                 SdkSource::Sso => {
                     let mut sso = SsoCredentialsProvider::builder()
@@ -106,17 +108,6 @@ fn read_token(path: &str) -> Result<Secret> {
     }
 }
 
-/// Tells a keyrole that the other program may run which profiles are already being worked on.
-fn guarded(plan: &Plan, command: &str) -> String {
-    if cfg!(windows) {
-        // A name with a quote would end the quotes, and nothing can stand for one there.
-        format!("set \"{CHAIN_VARIABLE}={}\"&&{command}", plan.chain.replace('"', ""))
-    } else {
-        let chain = plan.chain.replace('\'', r"'\''");
-        format!("export {CHAIN_VARIABLE}='{chain}'; {command}")
-    }
-}
-
 fn ask(plan: &Plan, network: &Network, provider: impl ProvideCredentials + 'static) -> Result<Credentials> {
     let provider = SharedCredentialsProvider::new(provider);
     let limit = network.at_most(SOURCE_TIMEOUT);
@@ -144,11 +135,6 @@ fn ask(plan: &Plan, network: &Network, provider: impl ProvideCredentials + 'stat
 fn explain(plan: &Plan, error: &CredentialsError) -> Error {
     let text = causes(error);
     let said = text.strip_prefix("an error occurred while loading credentials: ").unwrap_or(&text).trim();
-    if let Source::Sdk { profile, kind: SdkSource::Process, .. } = &plan.source
-        && let Some(failure) = process_failed(profile, said)
-    {
-        return failure;
-    }
     let kind = match error {
         CredentialsError::ProviderTimedOut(_) => Kind::Unreachable,
         _ => Kind::Failed,
@@ -161,33 +147,8 @@ fn explain(plan: &Plan, error: &CredentialsError) -> Error {
         Source::Sdk { profile, kind: SdkSource::Login, .. } => {
             failure.hint(format!("run `aws login --profile {}`, then retry", quoted(profile)))
         }
-        Source::Sdk { kind: SdkSource::Process, .. } => failure.hint(SEE_FOR_YOURSELF),
         Source::Ec2InstanceMetadata => failure.hint("is this an EC2 instance with a role?"),
         Source::EcsContainer { .. } => failure.hint("is `AWS_CONTAINER_CREDENTIALS_RELATIVE_URI` or `…_FULL_URI` set?"),
         _ => failure,
     }
-}
-
-const SEE_FOR_YOURSELF: &str = "run the `credential_process` of that profile by hand to see what it says";
-
-/// Puts what a failed program said on stderr on one line. If it was a keyrole, its failure is ours.
-fn process_failed(profile: &str, said: &str) -> Option<Error> {
-    // The SDK's own words; should they change, the failure is told in them.
-    let (_, ending) = said.split_once("external process exited with code ")?;
-    let (status, stderr) = ending.split_once(". Stderr:")?;
-    let failed = format!("`credential_process` of profile `{profile}` failed ({status})");
-    if let Some(error) = stderr.trim().strip_prefix("keyrole: error: ") {
-        // Unix says `exit status: 2`, Windows `exit code: 2`.
-        let kind = match status.strip_prefix("exit ").and_then(|status| status.split_once(": ")) {
-            Some((_, "2")) => Kind::Usage,
-            Some((_, "4")) => Kind::PersonNeeded,
-            Some((_, "5")) => Kind::Refused,
-            _ => Kind::Failed,
-        };
-        let (error, hint) = error.split_once("\nkeyrole: hint: ").unwrap_or((error, SEE_FOR_YOURSELF));
-        return Some(Error::new(kind, format!("{failed}: {error}")).hint(hint));
-    }
-    let lines: Vec<&str> = stderr.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    let why = if lines.is_empty() { String::new() } else { format!(": {}", lines.join("; ")) };
-    Some(Error::failed(failed + &why).hint(SEE_FOR_YOURSELF))
 }

@@ -166,6 +166,8 @@ fn read_text(path: &Path, named_by: Option<&str>, may_lack: bool) -> Result<Secr
             };
             let failure = Error::usage(format!("cannot read `{}`: {why}", path.display()));
             return Err(match named_by {
+                _ if error.kind() == std::io::ErrorKind::PermissionDenied => failure
+                    .hint("this user may not read it: look at the owner and the mode of the file and its directories"),
                 Some(variable) => failure.hint(format!("the path comes from `{variable}`; correct or unset it")),
                 None => failure.hint("keyrole reads the files of the AWS CLI; make this one a readable text file"),
             });

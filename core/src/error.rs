@@ -56,7 +56,7 @@ impl Error {
 
     /// Adds what the user can do about it.
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.hint = Some(cut(hint.into()));
         self
     }
 
@@ -144,9 +144,12 @@ impl fmt::Display for Printable<'_> {
     }
 }
 
-/// Tells bidirectional overrides, zero-width characters and line separators, which can disguise text.
+/// Tells bidirectional controls, characters without a width and line separators, which can disguise text.
 fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+        | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+        | '\u{e0000}'..='\u{e0fff}')
 }
 
 #[cfg(test)]
@@ -160,6 +163,12 @@ mod tests {
             error.to_string(),
             "keyrole: error: profile `a\\u{1b}[2J\\nkeyrole: error: forged`\nkeyrole: hint: b\\u{202e}c"
         );
+    }
+
+    #[test]
+    fn no_line_is_longer_than_a_pipe_can_hold() {
+        let error = Error::usage("x".repeat(100_000)).hint("y".repeat(100_000));
+        assert!(error.to_string().len() < 5000);
     }
 
     #[test]

@@ -82,6 +82,16 @@ pub enum Step {
 }
 
 impl Step {
+    /// Gives the seconds that its session lasts.
+    pub fn duration(&self) -> u32 {
+        /// The default of AssumeRole.
+        const ROLE_SECONDS: u32 = 3600;
+        match self {
+            Self::SessionToken { duration, .. } => *duration,
+            Self::AssumeRole(role) => role.duration.unwrap_or(ROLE_SECONDS),
+        }
+    }
+
     /// Gives the MFA device that this step needs a code of.
     pub fn mfa(&self) -> Option<&Mfa> {
         match self {

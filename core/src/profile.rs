@@ -662,6 +662,11 @@ impl<'s> Planner<'s> {
 
 /// Finds the name that was most likely meant: one that differs by letter case or at most two slips of the finger.
 pub fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    /// Longer names are not typed, so they are not mistyped.
+    const MAX_BYTES: usize = 200;
+    if name.len() > MAX_BYTES {
+        return None;
+    }
     let name = name.to_lowercase();
     let slips = |known: &str| strsim::osa_distance(&name, &known.to_lowercase());
     let closest = known.map(|known| (slips(known), known)).min_by_key(|(slips, _)| *slips);

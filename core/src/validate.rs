@@ -315,11 +315,11 @@ pub fn boolean(text: &str) -> Check<bool> {
 
 /// Checks that an endpoint is an http or https URL with a host.
 pub fn url(text: &str) -> Check<String> {
-    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-    match rest {
-        Some(rest) if rest.split('/').next().is_some_and(|host| host.contains('@')) => {
-            Err("the URL holds a user or a password, which an endpoint does not take".to_owned())
-        }
+    // Security: whatever stands before an `@` may be a password, and is not shown.
+    if text.contains('@') {
+        return Err("the URL holds a user or a password, which an endpoint does not take".to_owned());
+    }
+    match text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")) {
         Some(rest) if rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[') && !rest.contains(' ') => {
             Ok(text.to_owned())
         }

@@ -3,7 +3,9 @@
 use crate::cli::Exec;
 use crate::commands::env::{REMOVED, variables};
 use crate::error::{Error, Printable, Result};
+use crate::store::KEY_VARIABLE;
 use crate::world::World;
+use std::io::ErrorKind;
 use std::process::Command;
 
 /// Becomes the command on Unix; elsewhere runs it and ends as it ends.
@@ -20,13 +22,18 @@ pub fn run(arguments: &Exec, world: &World) -> Result<()> {
     for (name, value) in variables(&arguments.profile, world)? {
         command.env(name, value.expose());
     }
-    for name in REMOVED {
+    // Security: the command has its credentials; whoever wants it to open the store names `KEYROLE_FILE_KEY_FILE`.
+    for name in REMOVED.iter().chain(&[KEY_VARIABLE]) {
         command.env_remove(name);
     }
     let error = replace(&mut command);
     let what = program.to_string_lossy();
     let failure = Error::failed(format!("cannot run `{}`: {error}", Printable(&what)));
-    Err(failure.hint("give the command's name or path after `--`"))
+    Err(match error.kind() {
+        ErrorKind::NotFound => failure.hint("give the command's name or path after the profile"),
+        ErrorKind::PermissionDenied => failure.hint("it is there, but is no program that you may run"),
+        _ => failure,
+    })
 }
 
 /// Signals and the exit status are the command's own from here on.

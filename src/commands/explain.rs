@@ -7,7 +7,7 @@ use crate::explanations::{EXPLANATIONS, Explanation};
 use crate::mfa::quoted;
 use crate::output;
 use crate::profile::nearest;
-use std::io::{self, Read};
+use std::io::{self, IsTerminal, Read};
 
 /// Bytes of standard input that are looked at; the end of a long log is what its reader asks about.
 const MAX_BYTES: usize = 1 << 20;
@@ -42,6 +42,9 @@ pub fn run(arguments: &Explain) -> Result<()> {
 fn standard_input() -> Result<String> {
     #[cfg_attr(not(test), expect(clippy::disallowed_methods, reason = "`-` asks for it, and no SDK runs this command"))]
     let input = io::stdin().lock();
+    if input.is_terminal() {
+        output::say("keyrole: paste the error's text, then press Enter and Ctrl-D\n");
+    }
     let end = end_of(input).map_err(|error| Error::failed(format!("cannot read standard input: {error}")))?;
     Ok(String::from_utf8_lossy(&end).into_owned())
 }

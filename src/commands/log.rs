@@ -40,6 +40,7 @@ pub fn run(arguments: &Log, world: &World) -> Result<()> {
     let mut rows = vec![["TIME", "EVENT", "PROFILE", "ASKED BY", "TOOK", "DETAIL"].map(str::to_owned)];
     rows.extend(entries.map(|(_, entry)| row(&entry)));
     if rows.len() == 1 {
+        output::say("keyrole: nothing like that is in the log\n");
         return Ok(());
     }
     output::print(output::table(&rows).as_bytes())
@@ -52,7 +53,8 @@ fn row(entry: &Entry) -> [String; 6] {
         (None, _) => "-".to_owned(),
     };
     let took = entry.ms.map_or_else(|| "-".to_owned(), took);
-    let until = || entry.expiration.as_ref().map(|expiration| format!("until {expiration}"));
+    let of = if entry.role_arn.is_none() { " (no role)" } else { "" };
+    let until = || entry.expiration.as_ref().map(|expiration| format!("until {expiration}{of}"));
     let detail = entry.error.clone().or_else(until).unwrap_or_default();
     let profile = if entry.profile.is_empty() { "-" } else { &entry.profile };
     [&entry.time, &entry.event.replace('_', " "), profile, &program, &took, &detail]

@@ -57,7 +57,9 @@ pub fn run(arguments: &Login, world: &World) -> Result<()> {
                     progress.say(&format!("{}: ready, {left} left", Printable(name)));
                 }
                 Err(error) if names.len() > 1 => {
-                    progress.say(&format!("{}: {}", Printable(name), Printable(error.message())));
+                    let hint =
+                        error.hint_text().map_or_else(String::new, |hint| format!("\nkeyrole:   {}", Printable(hint)));
+                    progress.say(&format!("{}: {}{hint}", Printable(name), Printable(error.message())));
                 }
                 Err(_) => {}
             }
@@ -69,7 +71,8 @@ pub fn run(arguments: &Login, world: &World) -> Result<()> {
     };
     thread::scope(|scope| {
         for _ in 1..WORKERS.min(names.len()) {
-            scope.spawn(work);
+            // At a limit of processes fewer do the same.
+            let _ = thread::Builder::new().spawn_scoped(scope, work);
         }
         work();
     });
@@ -79,10 +82,7 @@ pub fn run(arguments: &Login, world: &World) -> Result<()> {
     match first_failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
         Some(error) if names.len() > 1 && error.signal().is_none() => {
             let summary = Error::new(error.kind(), format!("{failed} of {} profiles failed", names.len()));
-            Err(match error.hint_text() {
-                Some(hint) => summary.hint(hint),
-                None => summary,
-            })
+            Err(summary.hint("`keyrole doctor PROFILE` finds what is wrong with one"))
         }
         Some(error) => Err(error),
         None => Ok(()),
@@ -158,7 +158,13 @@ fn mfa_fingerprint(plan: &Plan) -> Option<Fingerprint> {
 /// Gives the profiles named, or every profile with a role.
 fn chosen<'a>(which: &'a Which, sections: &'a Sections<'a>) -> Result<Vec<&'a str>> {
     if !which.all {
-        return Ok(which.profiles.iter().map(String::as_str).collect());
+        let mut names: Vec<&str> = Vec::new();
+        for name in &which.profiles {
+            if !names.contains(&name.as_str()) {
+                names.push(name);
+            }
+        }
+        return Ok(names);
     }
     let names: Vec<&str> =
         sections.profile_names().into_iter().filter(|name| profile::has_role(sections, name)).collect();

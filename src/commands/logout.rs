@@ -21,7 +21,9 @@ pub fn run(arguments: &Which, world: &World) -> Result<()> {
     let note = |profile| log.write(world.now(), &Record::new(Event::Logout, profile));
     if arguments.all {
         let removed = remove_all(world)?;
-        note("");
+        if removed > 0 {
+            note("");
+        }
         output::say(&format!(
             "keyrole: {removed} cached {} removed\n",
             if removed == 1 { "session" } else { "sessions" }
@@ -40,7 +42,9 @@ pub fn run(arguments: &Which, world: &World) -> Result<()> {
             removed += usize::from(was_there);
             with_mfa |= was_there && steps == 1 && plan.has_mfa_session();
         }
-        note(name);
+        if removed > 0 {
+            note(name);
+        }
         let what = match (removed, with_mfa) {
             (0, _) => "nothing was cached",
             (_, true) => "logged out, with the MFA session that other roles share",

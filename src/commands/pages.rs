@@ -88,7 +88,10 @@ fn page() -> std::io::Result<Vec<u8>> {
         let man = Man::new(subcommand.clone());
         let mut part = Vec::new();
         man.render_description_section(&mut part)?;
-        man.render_synopsis_section(&mut part)?;
+        // clap's own line says where `…` and `--` stand.
+        let usage = subcommand.clone().render_usage().to_string();
+        let usage = usage.trim_start_matches("Usage: ").replace('-', "\\-");
+        writeln!(part, ".SH SYNOPSIS\n.B {usage}")?;
         man.render_options_section(&mut part)?;
         let name = subcommand.get_display_name().unwrap_or(subcommand.get_name());
         writeln!(page, ".SS {}", name.trim_start_matches("keyrole-").replacen('-', " ", 1))?;

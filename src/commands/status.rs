@@ -32,6 +32,9 @@ struct Row {
     mfa_seconds_left: Option<i64>,
     /// For how long nobody has to be asked; `None` if nobody ever has to be.
     unattended_seconds_left: Option<i64>,
+    /// For how long that can be at most.
+    #[serde(skip)]
+    most_seconds: i64,
     /// Why the last renewal failed, if it did; `renewal_refused` tells that AWS refused it.
     renewal_error: Option<String>,
     renewal_refused: bool,
@@ -107,7 +110,13 @@ fn check(rows: &[Row], min: i64) -> Result<()> {
         Some((row, seconds)) => {
             let name = &row.profile;
             let what = format!("profile `{name}` {}", needed(seconds, min));
-            let hint = format!("`keyrole login {} --refresh` asks now", crate::mfa::quoted(name));
+            let mut hint = format!("`keyrole login {} --refresh` asks now", crate::mfa::quoted(name));
+            if min > row.most_seconds {
+                hint = format!(
+                    "no session of it lasts longer than {}: `mfa_session_duration` may be up to 36 hours",
+                    span(row.most_seconds)
+                );
+            }
             Err(Error::new(Kind::NothingCached, what).hint(hint))
         }
     }
@@ -186,6 +195,7 @@ fn row(plan: &Plan, world: &World) -> Result<Row> {
         mfa_expiration: mfa.as_ref().map(|session| timestamp(session.expiration)),
         mfa_seconds_left,
         unattended_seconds_left: plan.needs_person().then(|| seconds_left.max(mfa_seconds_left).unwrap_or(0)),
+        most_seconds: plan.steps.iter().map(|step| i64::from(step.duration())).max().unwrap_or(0),
         renewal_refused: renewal.as_ref().is_some_and(|renewal| renewal.is_refused),
         renewal_error: renewal.map(|renewal| renewal.message),
         last_event: None,

@@ -1,13 +1,13 @@
 //! A window of the desktop: zenity or kdialog on Linux, osascript on macOS, PowerShell on Windows. Only where a display
 //! is really there.
 
-use super::helper;
 use super::request::{Answer, Question, until};
+use super::without_secrets;
 use crate::secret::{Secret, SecretBytes};
 use crate::world::World;
 use std::ffi::OsString;
 use std::io::Read;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 /// A code and what may surround it.
@@ -22,7 +22,7 @@ pub fn ask(question: &Question, world: &World) -> Answer {
         None => question.text.clone(),
     };
     for (program, arguments) in windows(&text, seconds, world) {
-        let mut command = helper(program);
+        let mut command = without_secrets(Command::new(program));
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         // The text goes by the environment where a script would have to quote it.
         command.env("KEYROLE_QUESTION", &text);
@@ -108,8 +108,15 @@ pub fn has_display(_world: &World) -> bool {
 
 #[cfg(not(any(windows, target_os = "macos")))]
 fn answers(socket: &std::path::Path) -> bool {
-    std::os::unix::net::UnixStream::connect(socket).is_ok()
+    let (socket, (sender, connected)) = (socket.to_owned(), std::sync::mpsc::channel());
+    // A display that hangs keeps its callers waiting for as long as it does.
+    let connect = move || sender.send(std::os::unix::net::UnixStream::connect(socket).is_ok());
+    std::thread::Builder::new().spawn(connect).is_ok() && connected.recv_timeout(PATIENCE) == Ok(true)
 }
+
+/// A display that is farther away than this is none to open a window on.
+#[cfg(not(any(windows, target_os = "macos")))]
+const PATIENCE: std::time::Duration = std::time::Duration::from_millis(300);
 
 /// Looks behind `DISPLAY`: `:0` is a socket of this machine, `localhost:10.0` one of ssh's.
 #[cfg(not(any(windows, target_os = "macos")))]
@@ -117,8 +124,6 @@ fn x_answers(display: &str) -> bool {
     use std::net::{TcpStream, ToSocketAddrs};
     /// X servers listen from this port on.
     const FIRST_PORT: u16 = 6000;
-    /// A display that is farther away than this is none to open a window on.
-    const PATIENCE: std::time::Duration = std::time::Duration::from_millis(300);
     let Some((host, number)) = display.rsplit_once(':') else { return false };
     let Ok(number) = number.split('.').next().unwrap_or_default().parse::<u16>() else { return false };
     if host.is_empty() || host == "unix" {

@@ -14,7 +14,6 @@ use crate::store::KEY_VARIABLE;
 use crate::world::World;
 use request::Request;
 use sha2::{Digest, Sha256};
-use std::ffi::OsStr;
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
@@ -92,10 +91,14 @@ pub fn means(choice: PromptChoice, world: &World) -> std::result::Result<&'stati
 const NO_DISPLAY: &str = "there is no display to open a window on";
 
 /// Prepares a program that asks a person or a key. Security: it has no business with the caller's own credentials.
-fn helper(program: impl AsRef<OsStr>) -> Command {
-    let mut command = Command::new(program);
-    let secrets = ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN", KEY_VARIABLE];
-    for secret in secrets {
+fn without_secrets(mut command: Command) -> Command {
+    for secret in [
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "AWS_SECURITY_TOKEN",
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+        KEY_VARIABLE,
+    ] {
         command.env_remove(secret);
     }
     command
@@ -201,6 +204,11 @@ impl Asker {
         let request = Request { plan, mfa, rejected, used, patience: self.patience, world };
         match self.ask(&request, on_prompt) {
             Ok(code) => Ok((code?, Origin::Person)),
+            // In a terminal, advice to go to one is none.
+            Err(why) if self.prompt != PromptChoice::Auto && crate::terminal::open_to_ask().is_ok() => Err(needed(
+                &why,
+            )
+            .hint("set `keyrole_prompt` or `KEYROLE_PROMPT` to `auto`, which asks wherever somebody can be asked")),
             Err(why) => Err(needed(&why)),
         }
     }

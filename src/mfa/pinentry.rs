@@ -1,13 +1,13 @@
 //! pinentry, the dialogue of GnuPG: one program for every desktop and for terminals, spoken to in Assuan, a protocol of
 //! lines. <https://www.gnupg.org/documentation/manuals/assuan/>
 
-use super::helper;
 use super::request::{Answer, Question, until};
+use super::without_secrets;
 use crate::secret::{Secret, SecretBytes};
 use crate::world::World;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
-use std::process::{ChildStdin, ChildStdout, Stdio};
+use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Instant;
 
 /// The low bits of an `ERR` line, from `gpg-error.h`; the high ones name the source.
@@ -22,7 +22,7 @@ const MAX_LINE_BYTES: u64 = 1000;
 /// where it has no window.
 pub fn ask(question: &Question, tty: Option<&str>, world: &World) -> Answer {
     let program = configured(world).unwrap_or_else(|| "pinentry".into());
-    let mut command = helper(&program);
+    let mut command = without_secrets(Command::new(&program));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     let Ok(mut child) = command.spawn() else {
         return Answer::NotHere(format!("there is no pinentry (`{}`)", program.display()));

@@ -41,6 +41,13 @@ fn a_command_is_preferred_to_the_prompt() {
 }
 
 #[test]
+fn a_command_is_waited_for_where_the_calling_program_ignores_its_own_children() {
+    let home = with_process("cat code");
+    lay_out_code(&home);
+    home.run("env", ["--ignore-signal=CHLD", KEYROLE, "get", "prod"]).output().document();
+}
+
+#[test]
 fn a_command_may_talk_to_its_user_on_the_terminal() {
     let home = with_process("[ -t 0 ] && [ -t 2 ] && printf 'touch: ' >&2 && read code && printf %s \"$code\"");
     let terminal = home.keyrole(["get", "prod"]).on_terminal();

@@ -7,6 +7,7 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::PathBuf;
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
+const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
 const OTHER_KEY: &str = "fedcba9876543210fedcba9876543210";
 
 fn run<const N: usize>(home: &Home, arguments: [&str; N]) -> Run {
@@ -176,6 +177,17 @@ fn the_key_is_kept_from_the_programs_that_keyrole_runs() {
     fs::write(home.path().join("code"), home.code()).unwrap();
     get(&home).output().document();
     let seen = fs::read_to_string(home.path().join("seen")).unwrap();
+    assert!(seen.contains("KEYROLE_STORE=file") && !seen.contains(KEY), "{seen}");
+
+    home.write_credentials("");
+    let keys = format!("{{\"Version\":1,\"AccessKeyId\":\"{}\",\"SecretAccessKey\":\"{SECRET}\"}}", home.access_key_id);
+    fs::write(home.path().join("keys"), keys).unwrap();
+    home.write_config(&home.default_config("credential_process = env > seen; cat keys\n"));
+    get(&home).output().document();
+    let seen = fs::read_to_string(home.path().join("seen")).unwrap();
+    assert!(seen.contains("KEYROLE_STORE=file") && !seen.contains(KEY), "{seen}");
+
+    let seen = run(&home, ["exec", "prod", "env"]).env("KEYROLE_FILE_KEY", KEY).output().stdout;
     assert!(seen.contains("KEYROLE_STORE=file") && !seen.contains(KEY), "{seen}");
 }
 

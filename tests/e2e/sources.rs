@@ -141,13 +141,38 @@ fn what_another_program_said_when_it_failed_is_shown() {
     home.keyrole(["get", "prod"]).output().fails(
         1,
         &[
-            "`credential_process` of profile `base` failed (exit status: 7): the vault is locked; unlock it first",
-            "by hand",
+            "`credential_process` of profile `base` failed (exit status: 7)\n",
+            "keyrole: hint: it said: the vault is locked; unlock it first\n",
         ],
     );
     let home = with_process("exit 1");
     let output = home.keyrole(["get", "prod"]).output();
     output.fails(1, &["`credential_process` of profile `base` failed (exit status: 1)\nkeyrole: hint: "]);
+}
+
+#[test]
+fn what_another_program_said_is_not_logged() {
+    let home = with_process("echo 'hunter2' >&2; exit 7");
+    home.keyrole(["get", "prod"]).output().fails(1, &["it said: hunter2"]);
+    let log = std::fs::read_to_string(home.state_dir().join("keyrole.log")).unwrap();
+    assert!(log.contains("failed (exit status: 7)") && !log.contains("hunter2"), "{log}");
+}
+
+#[test]
+fn what_another_program_leaves_running_is_not_waited_for() {
+    let home = Home::new();
+    let process = lay_out(&home, keys_of(&home)).replace("= cat", "= sh -c 'read line' <>fifo & cat");
+    assert!(home.run("mkfifo", ["fifo"]).output().code == 0);
+    home.write_credentials("");
+    home.write_config(&home.default_config(&process));
+    home.keyrole(["get", "prod"]).output().document();
+    std::fs::write(home.path().join("fifo"), "end\n").unwrap();
+}
+
+#[test]
+fn another_program_that_never_stops_printing_is_not_listened_to_for_ever() {
+    let home = with_process("yes");
+    home.keyrole(["get", "prod"]).output().fails(1, &["`credential_process` of profile `base` failed ("]);
 }
 
 #[test]

@@ -16,6 +16,8 @@ pub struct Entry {
     /// The profile; empty for all of them.
     #[serde(default)]
     pub profile: String,
+    /// The role; none for an MFA session.
+    pub role_arn: Option<String>,
     /// The program that asked.
     pub program: Option<String>,
     /// Its process ID.
