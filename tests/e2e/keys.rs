@@ -901,6 +901,15 @@ fn what_a_killed_process_left_of_a_file_is_removed_whatever_its_number_was() {
     assert_eq!((left.exists(), others.exists()), (false, true));
 }
 
+#[test]
+fn the_man_page_has_each_command_once() {
+    let man = Home::new().keyrole(["man"]).output().stdout;
+    let parts: Vec<&str> = man.lines().filter_map(|line| line.strip_prefix(".SS ")).collect();
+    assert!(parts.contains(&"keys") && parts.contains(&"keys rotate"), "{parts:?}");
+    assert!(!parts.iter().any(|part| part.contains("help")), "{parts:?}");
+    assert_eq!(parts.iter().collect::<BTreeSet<_>>().len(), parts.len(), "{parts:?}");
+}
+
 /// Puts a person's run on a bus, without sealed files.
 fn on_bus(bus: &Bus, person: &Person, arguments: &[&str]) -> Run {
     let mut words = [""; 4];
