@@ -138,9 +138,9 @@ impl<'a> ConfigFile<'a> {
             let name = entry.file_name();
             let name = name.to_string_lossy();
             let writer = name.strip_prefix(&*prefix).and_then(|rest| rest.rsplit_once(UNFINISHED)).map(|(_, pid)| pid);
-            // In a container the next process has the same number.
-            let is_over = |pid: u32| pid == std::process::id() || has_ended(pid);
-            if writer.and_then(|pid| pid.parse().ok()).is_some_and(is_over) {
+            // One with this process's own number was left by an earlier one: in containers they are often the same.
+            let is_left = |pid: u32| pid == std::process::id() || has_ended(pid);
+            if writer.and_then(|pid| pid.parse().ok()).is_some_and(is_left) {
                 let _ = fs::remove_file(entry.path());
             }
         }
@@ -229,7 +229,7 @@ impl<'a> ConfigFile<'a> {
 fn has_ended(pid: u32) -> bool {
     use rustix::process::{Pid, test_kill_process};
     let is_gone = |pid| test_kill_process(pid) == Err(rustix::io::Errno::SRCH);
-    Pid::from_raw(pid.cast_signed()).is_some_and(is_gone)
+    i32::try_from(pid).ok().and_then(Pid::from_raw).is_some_and(is_gone)
 }
 
 /// Windows is not asked; what was left stays.

@@ -82,10 +82,12 @@ fn page() -> std::io::Result<Vec<u8>> {
     man.render_synopsis_section(&mut page)?;
     man.render_options_section(&mut page)?;
     writeln!(page, ".SH COMMANDS")?;
-    let first = command.get_subcommands();
-    // Of `keys` those below it say more than it does itself.
-    let all = first.flat_map(|subcommand| std::iter::once(subcommand).chain(subcommand.get_subcommands()));
-    for subcommand in all.filter(|subcommand| subcommand.get_name() != "help") {
+    // clap adds `help` to those that have subcommands, with all of them below it once more.
+    let is_ours = |subcommand: &&clap::Command| subcommand.get_name() != "help";
+    let first = command.get_subcommands().filter(is_ours);
+    let all =
+        first.flat_map(|subcommand| std::iter::once(subcommand).chain(subcommand.get_subcommands().filter(is_ours)));
+    for subcommand in all {
         let man = Man::new(subcommand.clone());
         let mut part = Vec::new();
         man.render_description_section(&mut part)?;

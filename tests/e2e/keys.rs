@@ -625,6 +625,31 @@ fn a_key_that_two_profiles_name_stays_until_the_last_is_removed_and_is_rotated_f
     get(&home, "base").output().document();
 }
 
+#[test]
+fn a_rotation_that_is_killed_between_the_two_files_is_finished_in_both() {
+    for n in 1.. {
+        let home = home("");
+        import(&home);
+        let url = home.sts.url();
+        home.add_config(&format!("[profile twin]\ncredential_process = {KEYROLE} get twin\nendpoint_url = {url}\n"));
+        home.write_credentials(&format!("[twin]\nkeyrole_aws_access_key_id = {}\n", home.access_key_id));
+        let was_killed = killed(keys(&home, &["rotate", "base", "--yes"]), STEPS[0], n);
+        if was_killed {
+            worked(&keys(&home, &["rotate", "base", "--yes"]).output());
+        }
+        let id = named(&home);
+        assert_eq!(file(&home, "credentials"), format!("[twin]\nkeyrole_aws_access_key_id = {id}\n"), "{n}");
+        assert_eq!((home.sts.keys_of(&user(&home)), entries(&home).len()), (vec![(id, true)], 1), "{n}");
+        for profile in ["base", "twin"] {
+            get(&home, profile).output().document();
+        }
+        if !was_killed {
+            assert!(n > 6, "there are {n} steps only");
+            break;
+        }
+    }
+}
+
 /// Checks that AWS, the store and the config file agree on one key that works, and gives it.
 #[track_caller]
 fn in_order(home: &Home) -> String {
@@ -750,6 +775,20 @@ fn a_new_key_whose_secret_was_lost_on_the_way_is_deleted_by_the_next_run() {
 }
 
 #[test]
+fn a_new_key_that_iam_does_not_list_yet_is_recognised_when_it_does() {
+    let home = home("");
+    import(&home);
+    home.sts.fail_action("CreateAccessKey", Fault::Truncate);
+    keys(&home, &["rotate", "base", "--yes"]).output().fails(1, &["goes on from here"]);
+    home.sts.set_list_lag(1);
+    // IAM's clock goes on meanwhile, by more than its clocks differ.
+    home.sts.set_clock_offset(20);
+    keys(&home, &["rotate", "base", "--yes"]).output().fails(5, &["LimitExceeded", "goes on from here"]);
+    worked(&keys(&home, &["rotate", "base", "--yes"]).output());
+    in_order(&home);
+}
+
+#[test]
 fn a_store_that_does_not_take_the_new_key_leaves_none_behind() {
     let home = home("");
     import(&home);
@@ -841,6 +880,36 @@ fn the_endpoint_of_iam_is_found_as_the_sdks_find_it() {
     );
 }
 
+#[test]
+fn iam_is_reached_over_tls_with_the_profiles_ca_bundle() {
+    let home = Home::with(Sts::start_tls(), "");
+    let (url, ca) = (home.sts.url(), home.path().join("ca.pem"));
+    home.write_config(&home.default_config(&format!("endpoint_url = {url}\nca_bundle = {}\n", ca.display())));
+    import(&home);
+    worked(&keys(&home, &["rotate", "base", "--yes"]).output());
+    in_order(&home);
+}
+
+#[test]
+fn what_a_killed_process_left_of_a_file_is_removed_whatever_its_number_was() {
+    let home = home("");
+    let left = home.path().join(".aws/credentials.keyrole-new-4194305");
+    let others = home.path().join(".aws/credentials.keyrole-new-1");
+    fs::write(&left, SECRET).unwrap();
+    fs::write(&others, "").unwrap();
+    import(&home);
+    assert_eq!((left.exists(), others.exists()), (false, true));
+}
+
+#[test]
+fn the_man_page_has_each_command_once() {
+    let man = Home::new().keyrole(["man"]).output().stdout;
+    let parts: Vec<&str> = man.lines().filter_map(|line| line.strip_prefix(".SS ")).collect();
+    assert!(parts.contains(&"keys") && parts.contains(&"keys rotate"), "{parts:?}");
+    assert!(!parts.iter().any(|part| part.contains("help")), "{parts:?}");
+    assert_eq!(parts.iter().collect::<BTreeSet<_>>().len(), parts.len(), "{parts:?}");
+}
+
 /// Puts a person's run on a bus, without sealed files.
 fn on_bus(bus: &Bus, person: &Person, arguments: &[&str]) -> Run {
     let mut words = [""; 4];
@@ -875,6 +944,31 @@ fn a_key_in_the_secret_service_serves_get_and_outlives_logout_of_all() {
     worked(&on_bus(&bus, &person, &["keys", "remove", "base", "--yes"]).output());
     let list = on_bus(&bus, &person, &["keys", "list"]).output();
     assert!(list.stderr.contains("no profile has an access key"), "{list:?}");
+}
+
+#[test]
+fn an_import_into_the_secret_service_that_is_killed_at_any_step_loses_nothing() {
+    let home = home("");
+    let person = Person::new(&home);
+    let bus = Bus::with_keyring(&person);
+    let before = (file(&home, "config"), file(&home, "credentials"));
+    for n in 1.. {
+        let was_killed =
+            killed(on_bus(&bus, &person, &["keys", "import", "base", "--yes"]), "sendto,writev,sendmsg", n);
+        on_bus(&bus, &person, &["get", "prod"]).output().document();
+        worked(&on_bus(&bus, &person, &["keys", "import", "base", "--yes"]).output());
+        assert_eq!((named(&home), bus.items(&person).0.len()), (home.access_key_id.clone(), 1), "{n}");
+        on_bus(&bus, &person, &["logout", "prod"]).output();
+        on_bus(&bus, &person, &["get", "prod"]).output().document();
+        worked(&on_bus(&bus, &person, &["keys", "remove", "base", "--yes"]).output());
+        on_bus(&bus, &person, &["logout", "prod"]).output();
+        home.write_config(&before.0);
+        home.write_credentials(&before.1);
+        if !was_killed {
+            assert!(n > 5, "it is killed at {n} steps only");
+            break;
+        }
+    }
 }
 
 #[test]

@@ -310,6 +310,11 @@ impl Sts {
         self.state().iam.delay = calls;
     }
 
+    /// Leaves the keys that IAM has made out of so many lists.
+    pub fn set_list_lag(&self, lists: usize) {
+        self.state().iam.unlisted = lists;
+    }
+
     /// Makes IAM refuse whoever has not proved MFA.
     pub fn set_iam_requires_mfa(&self) {
         self.state().iam.requires_mfa = true;

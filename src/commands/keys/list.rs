@@ -35,11 +35,14 @@ pub fn run(as_json: bool, world: &World) -> Result<()> {
                     Ok(Err(missing)) => ("missing", None, missing.why),
                     Err(error) => ("unknown", None, error.message().to_owned()),
                 };
+                let error = Some(&why).filter(|why| !why.is_empty());
+                found.push(json!({
+                    "profile": name, "access_key_id": &id, "status": status, "store": store, "error": error,
+                }));
                 let mut place = store.unwrap_or(status).to_owned();
                 if !why.is_empty() {
                     place += &format!(": {}", Printable(&why));
                 }
-                found.push(json!({"profile": name, "access_key_id": &id, "status": status, "store": store}));
                 rows.push([shown, id, place]);
             }
             Source::Keys { access_key_id: id, session_token: None, .. } => {

@@ -110,6 +110,8 @@ pub fn run(arguments: &KeysRotate, world: &World) -> Result<()> {
         // The file is what the run that was cut off has made of it.
         let [config, _] = ConfigFile::both(&files);
         let _ = config.backup_before(files.config_text()).map(fs::remove_file);
+        // It may have come to one of the two files only.
+        rotation.switch(&old, id)?;
         return rotation.finish(&old, id, &caller);
     }
     let (new, new_secret) = rotation.new_key(id, &caller, &users)?;
@@ -178,11 +180,12 @@ impl Rotation<'_> {
             return Err(Error::failed(format!("IAM lists no access key `{old}` for the user whose key that is"))
                 .hint("if it was deleted, `keyrole keys remove` and `keyrole keys add` put another one in its place"));
         }
-        let begun = self.note(old, BEGUN)?.and_then(|at| at.parse::<i64>().ok());
+        let begun = self.note(old, BEGUN)?.unwrap_or_default();
         for other in keys.iter().filter(|key| key.id != old) {
             let is_noted = self.note(&other.id, REPLACES)?.as_deref() == Some(old);
-            let since = |begun: i64| other.created.saturating_sub(begun);
-            let is_in_time = begun.is_some_and(|begun| (-SKEW_SECONDS..=OURS_SECONDS).contains(&since(begun)));
+            let since = |begun: &str| Some(other.created.saturating_sub(begun.parse().ok()?));
+            let mut after = begun.split(' ').filter_map(since);
+            let is_in_time = after.any(|seconds| (-SKEW_SECONDS..=OURS_SECONDS).contains(&seconds));
             if !is_noted && (!is_in_time || self.is_named(&other.id)?) {
                 return Err(self.two_keys(old, other, users));
             }
@@ -197,14 +200,19 @@ impl Rotation<'_> {
                 }
             }
         }
-        self.write_note(old, BEGUN, &now.to_string())?;
+        // The times of earlier runs stay: IAM may not list yet what one of them has made.
+        self.write_note(old, BEGUN, format!("{begun} {now}").trim_start())?;
         let (new, secret) = match self.iam.create(caller) {
-            Err(error) if error.kind() != Kind::Unreachable => {
+            Err(error) if error.kind() == Kind::Unreachable || error.message().contains("LimitExceeded") => {
+                return Err(self.goes_on(error));
+            }
+            Err(error) => {
                 // AWS has said no, so there is nothing to go on from.
-                self.remove_note(old);
+                if begun.is_empty() {
+                    self.remove_note(old);
+                }
                 return Err(error);
             }
-            Err(error) => return Err(self.goes_on(error)),
             Ok(key) => key,
         };
         if let Err(error) = stored_key::keep(self.store, &new, &secret) {
@@ -315,7 +323,7 @@ impl Rotation<'_> {
         self.store.set(&note_of(id), note.as_bytes(), Duration::MAX).map_err(|error| self.goes_on(failed(&error)))
     }
 
-    /// Removes a note. One that stays is of no consequence: the key that it is on is gone, or names one that is.
+    /// Removes a note. One that stays is of no consequence: the key that it is on is gone, or it names one that is.
     fn remove_note(&self, id: &str) {
         let _ = self.store.delete(&note_of(id));
     }

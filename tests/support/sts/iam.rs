@@ -21,6 +21,8 @@ pub(super) struct Iam {
     pub(super) delay: usize,
     pub(super) requires_mfa: bool,
     pub(super) denied: Option<String>,
+    /// For how many more calls a key that was made is not listed.
+    pub(super) unlisted: usize,
 }
 
 impl Iam {
@@ -85,10 +87,13 @@ impl State {
         found.ok_or_else(|| Refusal::sender(404, "NoSuchEntity", message))
     }
 
-    fn list_access_keys(&self, user: &User) -> String {
+    fn list_access_keys(&mut self, user: &User) -> String {
+        let is_lagging = self.iam.unlisted > 0;
+        self.iam.unlisted = self.iam.unlisted.saturating_sub(1);
         let members: Vec<String> = self
             .ids_of(user)
             .into_iter()
+            .filter(|id| !is_lagging || !self.iam.created.contains_key(id))
             .map(|id| {
                 let status = if self.iam.is_inactive(&id) { "Inactive" } else { "Active" };
                 let created = iso_date(self.iam.created.get(&id).copied().unwrap_or(LONG_AGO));
