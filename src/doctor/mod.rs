@@ -10,6 +10,8 @@ mod network;
 mod region;
 mod store;
 
+pub use line::refused;
+
 use crate::config::{AwsFiles, Property, Sections};
 use crate::error::{Error, Result};
 use crate::mfa::quoted;
@@ -126,6 +128,8 @@ struct Patient<'a> {
     files: &'a AwsFiles,
     sections: &'a Sections<'a>,
     name: &'a str,
+    /// Why boto3 and the AWS CLI refuse a file as a whole, if they do.
+    refused: Option<&'a Error>,
     /// The profiles from this one to its source, as far as they can be followed.
     lineage: Vec<&'a str>,
     plan: Result<(Plan, Settings)>,
@@ -138,7 +142,13 @@ struct Patient<'a> {
 }
 
 impl<'a> Patient<'a> {
-    fn new(world: &'a World, files: &'a AwsFiles, sections: &'a Sections<'a>, name: &'a str) -> Self {
+    fn new(
+        world: &'a World,
+        files: &'a AwsFiles,
+        sections: &'a Sections<'a>,
+        refused: Option<&'a Error>,
+        name: &'a str,
+    ) -> Self {
         let planned = || Ok((profile::plan(sections, name, world)?, profile::settings(sections, name, world)?));
         let lineage = profile::lineage(sections, name);
         Self {
@@ -146,6 +156,7 @@ impl<'a> Patient<'a> {
             files,
             sections,
             name,
+            refused,
             lineage,
             plan: planned(),
             network: None,
@@ -206,7 +217,9 @@ pub fn examine(files: Result<AwsFiles>, names: &[String], extent: &Extent, world
         [] => sections.profile_names().into_iter().filter(|name| profile::is_served(&sections, name)).collect(),
         names => names.iter().map(String::as_str).collect(),
     };
-    let mut patients: Vec<Patient> = names.iter().map(|name| Patient::new(world, &files, &sections, name)).collect();
+    let refused = refused(&files, &sections).err();
+    let mut patients: Vec<Patient> =
+        names.iter().map(|name| Patient::new(world, &files, &sections, refused.as_ref(), name)).collect();
     if !extent.offline {
         let deadline = Instant::now() + NETWORK_BUDGET;
         patients.iter_mut().for_each(|patient| patient.connect(deadline));
@@ -216,7 +229,7 @@ pub fn examine(files: Result<AwsFiles>, names: &[String], extent: &Extent, world
         report.warn("profiles", &file, "keyrole serves no profile there", &["keyrole setup"]);
     }
     chain::environment(&mut report, &sections, world);
-    line::duplicates(&mut report, &sections);
+    line::whole(&mut report, &files, &sections);
     report.each(CHAIN, &patients, |report, patient| {
         chain::check(report, patient);
         line::check(report, patient, &extent.program);

@@ -15,6 +15,10 @@ fn checks(doctor: &Run) -> Vec<Value> {
     let document: Value = serde_json::from_str(&output.stdout).unwrap_or_else(|_| panic!("JSON: {output:?}"));
     assert_eq!(document["version"], 1);
     let checks = document["checks"].as_array().unwrap().clone();
+    for check in checks.iter().filter(|check| check["status"] != "ok") {
+        let mend = check["mend"].as_array().unwrap();
+        assert!(!mend.is_empty() && mend.iter().all(|line| line != ""), "nothing mends {check:#}");
+    }
     let failed = checks.iter().filter(|check| check["status"] == "fail").count();
     assert_eq!(
         (document["failed"].as_u64().unwrap(), output.code),
@@ -180,7 +184,7 @@ fn comments_duplicates_misspelt_keys_and_unknown_keys_of_ours_are_found() {
         "[profile prod]\noutput = json\n[profile prod]\n",
         "duplicate",
         "fail",
-        &["`[prod]`"],
+        &["`[profile prod]`"],
     );
     mended_line("keyrole_role_arn", "keyrole_rol_arn", "plan", "fail", &["keyrole_role_arn"]);
 }
@@ -420,8 +424,8 @@ fn people_get_colours_on_a_terminal_and_plain_text_elsewhere() {
 }
 
 /// The step that botocore itself takes for a profile that the program names, or that `AWS_PROFILE` names.
-fn method_of_botocore(home: &Home, env: &[(&str, &str)], is_explicit: bool) -> String {
-    let profile = if is_explicit { "profile='prod'" } else { "" };
+fn method_of_botocore(home: &Home, env: &[(&str, &str)], profile: Option<&str>) -> String {
+    let profile = profile.map_or_else(String::new, |name| format!("profile={name:?}"));
     let script = format!(
         "import botocore.session\ntry:\n    found = botocore.session.Session({profile}).get_credentials()\n    \
          print(found.method if found else 'none')\nexcept Exception:\n    print('error')\n"
@@ -433,9 +437,9 @@ fn method_of_botocore(home: &Home, env: &[(&str, &str)], is_explicit: bool) -> S
 }
 
 /// The step that an AWS CLI takes, from the table of `aws configure list`.
-fn method_of_cli(home: &Home, cli: &std::path::Path) -> String {
+fn method_of_cli(home: &Home, cli: &std::path::Path, profile: &str) -> String {
     let output =
-        home.run(cli, ["configure", "list", "--profile", "prod"]).env("AWS_EC2_METADATA_DISABLED", "true").output();
+        home.run(cli, ["configure", "list", "--profile", profile]).env("AWS_EC2_METADATA_DISABLED", "true").output();
     let line = output.stdout.lines().find(|line| line.trim_start().starts_with("access_key"));
     // `name  value  type  location`, in columns; the first version may separate them by colons. No value is `<not set>`.
     let words: Vec<&str> = line.unwrap_or_default().split([' ', ':']).filter(|word| !word.is_empty()).collect();
@@ -444,6 +448,22 @@ fn method_of_cli(home: &Home, cli: &std::path::Path) -> String {
         Some(&"set>") | None => "none".to_owned(),
         Some(method) => (*method).to_owned(),
     }
+}
+
+/// The step at which an AWS CLI stops looking, from its trace. From there it goes on to a server, which it cannot reach.
+fn last_step_of_cli(home: &Home, cli: &std::path::Path, env: &[(&str, &str)]) -> String {
+    // What the other one has cached is none of its own.
+    let _ = std::fs::remove_dir_all(home.path().join(".aws/cli"));
+    let run = home.run(cli, ["configure", "list", "--profile", "prod", "--debug"]);
+    let run = run.env("AWS_EC2_METADATA_DISABLED", "true").env("HTTPS_PROXY", "http://127.0.0.1:1");
+    let output =
+        env.iter().fold(run.env("AWS_MAX_ATTEMPTS", "1"), |run, (name, value)| run.env(*name, *value)).output();
+    // It looks for the credentials of the source in the same way.
+    if output.stderr.contains("OperationModel(name=AssumeRole)") {
+        return "assume-role".to_owned();
+    }
+    let steps = output.stderr.lines().filter_map(|line| line.split_once("Looking for credentials via: "));
+    steps.last().unwrap_or_else(|| panic!("a trace: {output:?}")).1.to_owned()
 }
 
 #[test]
@@ -481,14 +501,61 @@ fn the_verdicts_on_the_chain_are_those_of_botocore_and_of_both_versions_of_the_a
         } else {
             &[]
         };
-        assert_eq!(method_of_botocore(&home, env, true), expected, "botocore: {config}");
-        // The AWS CLI goes on to the server that these name.
-        if !expected.starts_with("assume-role") && expected != "sso" {
-            for cli in [cli_v1(), cli_v2()] {
-                assert_eq!(method_of_cli(&home, &cli), expected, "{}: {config}", cli.display());
-            }
+        assert_eq!(method_of_botocore(&home, env, Some("prod")), expected, "botocore: {config}");
+        for cli in [cli_v1(), cli_v2()] {
+            let method = if expected.starts_with("assume-role") || expected == "sso" {
+                last_step_of_cli(&home, &cli, env)
+            } else {
+                method_of_cli(&home, &cli, "prod")
+            };
+            assert_eq!(method, expected, "{}: {config}", cli.display());
         }
     }
+}
+
+#[test]
+fn what_boto3_and_the_aws_cli_refuse_or_overlook_is_found_although_keyrole_can_read_it() {
+    let home = Home::new();
+    let right = home.default_config("");
+    let named = |header: &str, name: &str| {
+        let quoted = right.replace("get prod", &format!("get \"{name}\""));
+        quoted.replace("[profile prod]", header)
+    };
+    let twice = "[profile prod]\n[profile prod]";
+    for (broken, name, words) in [
+        (format!("\u{feff}{right}"), "prod", "without a byte order mark"),
+        (named(twice, "prod"), "prod", "remove one of the two"),
+        (named("[profile my prod]", "my prod"), "my prod", r#"`[profile \"my prod\"]`"#),
+        (named("[profile a'b]", "a'b"), "a'b", r#"`[profile \"a'b\"]`"#),
+        (named("[ profile prod ]", "prod"), "prod", "`[profile prod]`"),
+        (named("[profile prod] # see [1]", "prod"), "prod", "`[profile prod]`"),
+    ] {
+        home.write_config(&broken);
+        home.keyrole(["get", name]).output().document();
+        let found = checks(&home.keyrole(["doctor", name, "--json", "--offline"]));
+        finds(&found, "chain", "fail", &["boto3 and the AWS CLI", words]);
+        let chain = found.iter().find(|check| check["check"] == "chain").unwrap();
+        assert_eq!(chain["providers"]["boto3"], "error", "{chain:#}");
+        assert_eq!(method_of_botocore(&home, &[], Some(name)), "error", "{broken}");
+        for cli in [cli_v1(), cli_v2()] {
+            assert_eq!(method_of_cli(&home, &cli, name), "error", "{}: {broken}", cli.display());
+        }
+    }
+    // What is well for botocore is well for the doctor.
+    for header in ["[profile \"my prod\"]", "[profile my\\ prod]", "[profile 'my prod'] # why"] {
+        home.write_config(&named(header, "my prod"));
+        let found = checks(&home.keyrole(["doctor", "my prod", "--json", "--offline"]));
+        if header.contains('\\') {
+            continue;
+        }
+        finds(&found, "chain", "ok", &["every SDK runs keyrole"]);
+        assert_eq!(method_of_botocore(&home, &[], Some("my prod")), "custom-process", "{header}");
+    }
+    // Two headers that are written differently are two sections for botocore, and a nested key may come twice.
+    home.write_config(&format!("{right}[profile 'prod']\noutput = json\ns3 =\n  x = 1\n  x = 2\n"));
+    finds(&checks(&home.keyrole(["doctor", "prod", "--json", "--offline"])), "duplicate", "ok", &[]);
+    // It replaces the first one, which the doctor does not know.
+    assert_eq!(method_of_botocore(&home, &[], Some("prod")), "none");
 }
 
 #[test]
@@ -496,9 +563,9 @@ fn the_verdicts_on_the_environment_are_those_of_botocore() {
     let home = Home::new();
     let keys = [("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"), ("AWS_SECRET_ACCESS_KEY", "x")];
     let by_variable = [&keys[..], &[("AWS_PROFILE", "prod")]].concat();
-    assert_eq!(method_of_botocore(&home, &by_variable, false), "env");
-    assert_eq!(method_of_botocore(&home, &keys, true), "custom-process");
+    assert_eq!(method_of_botocore(&home, &by_variable, None), "env");
+    assert_eq!(method_of_botocore(&home, &keys, Some("prod")), "custom-process");
     // Both variables, and only one of the profiles is there.
     let both = [("AWS_PROFILE", "nobody"), ("AWS_DEFAULT_PROFILE", "prod")];
-    assert_eq!(method_of_botocore(&home, &both, false), "custom-process");
+    assert_eq!(method_of_botocore(&home, &both, None), "custom-process");
 }
