@@ -42,8 +42,9 @@ fn state(report: &mut Report, dir: &Path) {
         let mend = if dir.symlink_metadata().is_ok() {
             format!("chmod 700 {}", dir.display())
         } else {
-            let parent = dir.ancestors().find(|parent| parent.exists()).unwrap_or(dir);
-            format!("chmod u+wx {}, or set `XDG_STATE_HOME` to a directory of yours", parent.display())
+            let there = dir.ancestors().find(|above| above.exists()).unwrap_or(dir);
+            let mend = if there.is_dir() { "chmod u+wx" } else { "move away the file" };
+            format!("{mend} {}, or set `XDG_STATE_HOME` to a directory of yours", there.display())
         };
         report.fail("state", &looked_at, format!("the state directory: {error}"), &[&mend]);
         return;

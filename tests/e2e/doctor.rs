@@ -1,8 +1,8 @@
 //! `keyrole doctor` finds what is wrong, says what mends it, and is right about which step every SDK takes.
 
 use crate::clients::{cli_v1, cli_v2, venv};
-use crate::support::sts::{ADMIN, Sts};
-use crate::support::{Home, KEYROLE, Run, copy_program};
+use crate::support::sts::{ADMIN, Sts, WEB_IDENTITY};
+use crate::support::{Home, KEYROLE, Output, Run, copy_program};
 use serde_json::Value;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
@@ -10,8 +10,12 @@ use std::time::{Duration, Instant};
 
 /// Runs a doctor and gives the checks of its JSON.
 #[track_caller]
-fn checks(doctor: &Run) -> Vec<Value> {
-    let output = doctor.output();
+pub fn checks(doctor: &Run) -> Vec<Value> {
+    checks_in(&doctor.output())
+}
+
+#[track_caller]
+pub fn checks_in(output: &Output) -> Vec<Value> {
     let document: Value = serde_json::from_str(&output.stdout).unwrap_or_else(|_| panic!("JSON: {output:?}"));
     assert_eq!(document["version"], 1);
     let checks = document["checks"].as_array().unwrap().clone();
@@ -34,7 +38,7 @@ fn of<'c>(checks: &'c [Value], name: &str, status: &str) -> Vec<&'c Value> {
 
 /// Checks that a finding is there with these words in it or in what mends it.
 #[track_caller]
-fn finds(checks: &[Value], name: &str, status: &str, words: &[&str]) {
+pub fn finds(checks: &[Value], name: &str, status: &str, words: &[&str]) {
     let found = of(checks, name, status);
     let has_all = |check: &&Value| {
         let text = format!("{} {} {:?}", check["looked_at"], check["finding"], check["mend"]);
@@ -190,6 +194,89 @@ fn comments_duplicates_misspelt_keys_and_unknown_keys_of_ours_are_found() {
 }
 
 #[test]
+fn the_source_profile_is_looked_at_too() {
+    let base = "[profile base]\nregion = eu-west-1\n";
+    for (new, name, words) in [
+        ("[profile base]\nregion = eu-west-1 # home\n", "comment", "`region` in"),
+        ("[profile base]\nregion = eu-west-1\nmfa_serail = x\n", "misspelt", "`mfa_serial`"),
+    ] {
+        mended_line(base, new, name, "warn", &[words, "line"]);
+    }
+}
+
+#[test]
+fn each_value_that_aws_or_keyrole_does_not_take_has_something_that_mends_it() {
+    let role = format!("keyrole_role_arn = {ADMIN}");
+    for (new, mend) in [
+        (format!("{role}\nduration_seconds = 1h"), "correct this line"),
+        (format!("{role}\nkeyrole_store = keyring"), "correct this line"),
+        ("keyrole_role_arn = arn:aws:iam::444455556666:user/me".to_owned(), "copy the whole ARN"),
+        (format!("{role}\nmfa_serial = arn:aws:iam::1:mfa"), "aws iam list-mfa-devices"),
+        (format!("{role}\nkeyrole_prompt = auto\n  output = json"), "an indented line belongs to"),
+    ] {
+        mended_line(&role, &new, "plan", "fail", &[mend]);
+    }
+    let home = Home::new();
+    finds(&checks(&doctor(&home).env("KEYROLE_STORE", "x")), "plan", "fail", &["correct or unset"]);
+    let token = home.path().join("token");
+    home.add_config(&format!(
+        "[profile web]\nregion = eu-west-1\nendpoint_url = {}\nrole_arn = {WEB_IDENTITY}\nweb_identity_token_file = {}\n",
+        home.sts.url(),
+        token.display()
+    ));
+    finds(
+        &checks(&home.keyrole(["doctor", "web", "--json"])),
+        "source-identity",
+        "fail",
+        &["No such file", "whoever issues the token"],
+    );
+}
+
+#[test]
+fn what_is_told_to_a_profile_without_the_line_works() {
+    let home = Home::new();
+    let credentials = std::fs::read_to_string(home.path().join(".aws/credentials")).unwrap();
+    let url = home.sts.url();
+    home.write_config(&format!(
+        "[profile base]\nregion = eu-west-1\nendpoint_url = {url}\nrole_arn = {ADMIN}\nsource_profile = base\n\
+         [profile sso]\nsso_start_url = https://x\nsso_region = eu-west-1\nsso_account_id = 444455556666\n\
+         sso_role_name = A\nregion = eu-west-1\n"
+    ));
+    let found = checks(&home.keyrole(["doctor", "base", "--json", "--offline"]));
+    let setup = "keyrole setup base --source-profile base-keys";
+    finds(&found, "chain", "warn", &["a section of their own, `[base-keys]`", setup]);
+    home.write_credentials(&credentials.replace("[base]", "[base-keys]"));
+    let output = home.keyrole(setup.split(' ').skip(1).chain(["--no-mfa", "--yes"])).output();
+    assert_eq!(output.code, 0, "{output:?}");
+    home.keyrole(["get", "base"]).output().document();
+    // What SSO gives is good for others as it is.
+    let found = checks(&home.keyrole(["doctor", "sso", "--json", "--offline"]));
+    finds(&found, "chain", "ok", &["a source for other profiles", "SSO"]);
+}
+
+#[test]
+fn a_store_that_keeps_nothing_is_named_where_it_is_chosen() {
+    let home = Home::new();
+    home.write_config(&home.default_config("").replace("keyrole_source", "keyrole_store = none\nkeyrole_source"));
+    let found = checks(&doctor(&home));
+    finds(&found, "round-trip", "warn", &["nothing is kept", "remove `keyrole_store` in", ".aws/config` line 7"]);
+    let none = doctor(&home).env("KEYROLE_STORE", "none");
+    finds(&checks(&none), "round-trip", "warn", &["by `KEYROLE_STORE`", "unset KEYROLE_STORE"]);
+}
+
+#[test]
+fn sealed_sessions_that_the_key_does_not_open_are_counted() {
+    let home = Home::new();
+    let with_key = |run: Run, key: &str| run.env("KEYROLE_STORE", "file").env("KEYROLE_FILE_KEY", key);
+    let (key, other) = ("0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210");
+    with_key(home.keyrole(["get", "prod"]), key).output().document();
+    let found = checks(&with_key(doctor(&home), other));
+    finds(&found, "sealed", "warn", &["does not open 1 of 1", "`KEYROLE_FILE_KEY`", "keyrole logout --all"]);
+    assert!(!format!("{found:?}").contains(other), "the key is shown");
+    finds(&checks(&with_key(doctor(&home), key)), "sealed", "ok", &["opens all 1"]);
+}
+
+#[test]
 fn variables_that_shadow_a_profile_are_found() {
     let home = Home::new();
     let env = |pairs: &[(&str, &str)]| {
@@ -328,6 +415,9 @@ fn a_device_of_another_account_and_a_program_that_prints_no_code_are_found() {
     let broken = right.replace("echo 123456", "echo locked");
     mended(&home, &broken, &right, "process", "fail", &["must print six digits"]);
     finds(&checks(&doctor(&home)), "process", "ok", &["six digits"]);
+    home.write_config(&foreign);
+    let device = ["aws iam list-mfa-devices --profile base --query \\\"MFADevices[].SerialNumber\\\""];
+    finds(&checks(&doctor(&home)), "serial", "fail", &device);
 }
 
 #[test]
@@ -379,6 +469,10 @@ fn permissions_that_let_others_in_are_found() {
     mode(".aws/credentials", 0o600);
     is_well(&mode(".aws/config", 0o644));
     finds(&mode(".local/state/keyrole", 0o777), "state", "fail", &["chmod 700"]);
+    mode(".local/state/keyrole", 0o700);
+    finds(&mode(".aws", 0o777), "permissions", "fail", &["others can replace", ".aws`", "chmod go-w"]);
+    is_well(&mode(".aws", 0o1777));
+    is_well(&mode(".aws", 0o700));
 }
 
 #[test]
