@@ -556,8 +556,8 @@ fn last_step_of_cli(home: &Home, cli: &std::path::Path, env: &[(&str, &str)]) ->
     if output.stderr.contains("OperationModel(name=AssumeRole)") {
         return "assume-role".to_owned();
     }
-    let steps = output.stderr.lines().filter_map(|line| line.split_once("Looking for credentials via: "));
-    steps.last().unwrap_or_else(|| panic!("a trace: {output:?}")).1.to_owned()
+    let mut steps = output.stderr.lines().filter_map(|line| line.split_once("Looking for credentials via: "));
+    steps.next_back().unwrap_or_else(|| panic!("a trace: {output:?}")).1.to_owned()
 }
 
 #[test]
