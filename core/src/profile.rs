@@ -267,7 +267,7 @@ fn invalid(property: &Property, why: &str) -> Error {
     } else if is_one_of(&["mfa_serial"]) {
         "copy the device's ARN from the IAM console; `aws iam list-mfa-devices` shows it too"
     } else {
-        "correct this line, or remove it for what holds without it"
+        "correct or remove this line"
     })
 }
 

@@ -47,8 +47,8 @@ struct Seen<'p> {
     name: &'p str,
     properties: Vec<&'p Property<'p>>,
     credentials_path: &'p Path,
-    /// The first of its sections that botocore overlooks.
-    overlooked: Option<Extent<'p, 'p>>,
+    /// The first of its sections that botocore overlooks, and the line of the one that replaces it.
+    overlooked: Option<(Extent<'p, 'p>, Option<usize>)>,
     /// botocore finds no profile of that name, or refuses a file as a whole.
     is_error: bool,
 }
@@ -59,6 +59,10 @@ impl<'p> Seen<'p> {
         let is_seen =
             |extent: &Extent| config_edit::is_header_of(files.line(extent.file, extent.line), extent.file, name);
         let (seen, overlooked): (Vec<_>, Vec<_>) = sections.extents(SectionKind::Profile, name).partition(is_seen);
+        // Where two headers are written differently and mean the same, the later one counts.
+        let last = seen.iter().filter(|extent| extent.file == FileKind::Config).map(|extent| extent.line).max();
+        let counts = |extent: &Extent| extent.file == FileKind::Credentials || Some(extent.line) == last;
+        let (seen, replaced): (Vec<_>, Vec<_>) = seen.into_iter().partition(counts);
         let is_error = seen.is_empty() || refused.is_some();
         let properties = seen.into_iter().flat_map(|extent| extent.properties.iter().rev());
         let properties =
@@ -67,7 +71,11 @@ impl<'p> Seen<'p> {
             name,
             properties: properties.collect(),
             credentials_path: sections.credentials_path(),
-            overlooked: overlooked.into_iter().next(),
+            overlooked: overlooked
+                .into_iter()
+                .map(|extent| (extent, None))
+                .chain(replaced.into_iter().map(|extent| (extent, last)))
+                .next(),
             is_error,
         }
     }
@@ -91,7 +99,7 @@ impl<'p> Seen<'p> {
 
     /// The keys that some SDK prefers to `credential_process`.
     fn rivals(&self) -> Vec<&'p Property<'p>> {
-        let keys = ["role_arn", "source_profile", "credential_source", "web_identity_token_file"];
+        let keys = ["role_arn", "source_profile", "credential_source", "web_identity_token_file", "login_session"];
         let is_rival = |property: &&Property| {
             keys.iter().any(|key| property.is(key)) || property.key.to_ascii_lowercase().starts_with("sso_")
         };
@@ -257,19 +265,24 @@ pub fn check(report: &mut Report, patient: &Patient) {
 fn unreadable(report: &mut Report, patient: &Patient, seen: &Seen) {
     let looked_at = "the chain of every SDK";
     match (&seen.overlooked, patient.refused) {
-        (Some(section), None) => {
+        (Some((section, replaced_by)), None) => {
             let place = format!("`{}` line {}", patient.sections.path(section.file).display(), section.line);
             let header = match section.file {
                 FileKind::Config => config_edit::header(patient.name),
                 FileKind::Credentials => Ok(format!("[{}]", patient.name)),
             };
-            let mend = match header {
-                Ok(header) => format!("in {place}: `{}`", Printable(&header)),
-                Err(_) => "give the profile another name".to_owned(),
+            let (why, mend) = match (replaced_by, header) {
+                (Some(line), _) => (
+                    format!("the section in line {line} replaces it"),
+                    format!("put the lines of both into the section in line {line}"),
+                ),
+                (None, Ok(header)) => (
+                    "they take its header apart as a shell would".to_owned(),
+                    format!("in {place}: `{}`", Printable(&header)),
+                ),
+                (None, Err(error)) => (error.message().to_owned(), "give the profile another name".to_owned()),
             };
-            let what = format!(
-                "boto3 and the AWS CLI overlook the section in {place}: they take its header apart as a shell would"
-            );
+            let what = format!("boto3 and the AWS CLI overlook the section in {place}: {why}");
             report.fail("chain", looked_at, what, &[&mend]);
         }
         (_, refused) => {

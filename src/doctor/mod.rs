@@ -12,8 +12,10 @@ mod store;
 
 pub use line::refused;
 
+use crate::commands::explain::{plain, recognise};
 use crate::config::{AwsFiles, Property, Sections};
 use crate::error::{Error, Result};
+use crate::explanations::DOCTOR;
 use crate::mfa::quoted;
 use crate::network::{Network, check_proxies};
 use crate::plan::{Plan, Settings};
@@ -101,10 +103,19 @@ impl Report {
         self.add(Verdict::Fail, check, looked_at, finding.into(), owned(mend));
     }
 
-    /// Turns an error into a finding; its hint is what mends it.
+    /// Turns an error into a finding. Its hint is what mends it, or else what `explain` would say first.
     fn error(&mut self, check: &'static str, looked_at: &str, error: &Error) {
-        let mend = error.hint_text().map(str::to_owned).into_iter().collect();
-        self.add(Verdict::Fail, check, looked_at, error.message().to_owned(), mend);
+        let mend = match error.hint_text() {
+            Some(hint) => hint.to_owned(),
+            None => {
+                let profile = self.profile.as_deref().map_or_else(|| "PROFILE".to_owned(), quoted);
+                let known = recognise(&plain(error.message()));
+                let mut steps = known.iter().flat_map(|explanation| explanation.steps);
+                let step = steps.find(|step| **step != DOCTOR).unwrap_or(&"correct what it names, then look again");
+                step.replace("{profile}", &profile)
+            }
+        };
+        self.add(Verdict::Fail, check, looked_at, error.message().to_owned(), vec![mend]);
     }
 }
 

@@ -926,11 +926,12 @@ pub const EXPLANATIONS: &[Explanation] = &[
             "the name is misspelt; names are case-sensitive",
             "`AWS_PROFILE` holds an old name",
             "in `~/.aws/config` the section lacks the word `profile`: `[profile NAME]`",
+            "the name has a space or a quote in it, and stands there without quotes: `[profile \"my name\"]`",
             "the program reads other files: another user (sudo, cron, a container), or `AWS_CONFIG_FILE`",
         ],
         steps: &[
             "see the names: `aws configure list-profiles`",
-            "see which files are read: `keyrole doctor`",
+            DOCTOR,
             "or write the profile: `keyrole setup {profile}`",
         ],
     },

@@ -138,6 +138,7 @@ fn keys_that_win_over_the_line_are_found_with_the_lines_to_write_instead() {
     let sso = "keyrole_role_arn = x\nsso_account_id = 111122223333\nsso_role_name = A\nsso_start_url = https://x\n\
                sso_region = eu-west-1";
     for (more, mend) in [
+        ("login_session = x".to_owned(), "`keyrole_login_session = x`".to_owned()),
         (format!("role_arn = {ADMIN}"), format!("`keyrole_role_arn = {ADMIN}`")),
         ("source_profile = base".to_owned(), "`keyrole_source_profile = base`".to_owned()),
         (sso.replace("keyrole_role_arn = x\n", ""), "`keyrole_sso_account_id = 111122223333`".to_owned()),
@@ -208,8 +209,8 @@ fn the_source_profile_is_looked_at_too() {
 fn each_value_that_aws_or_keyrole_does_not_take_has_something_that_mends_it() {
     let role = format!("keyrole_role_arn = {ADMIN}");
     for (new, mend) in [
-        (format!("{role}\nduration_seconds = 1h"), "correct this line"),
-        (format!("{role}\nkeyrole_store = keyring"), "correct this line"),
+        (format!("{role}\nduration_seconds = 1h"), "correct or remove this line"),
+        (format!("{role}\nkeyrole_store = keyring"), "correct or remove this line"),
         ("keyrole_role_arn = arn:aws:iam::444455556666:user/me".to_owned(), "copy the whole ARN"),
         (format!("{role}\nmfa_serial = arn:aws:iam::1:mfa"), "aws iam list-mfa-devices"),
         (format!("{role}\nkeyrole_prompt = auto\n  output = json"), "an indented line belongs to"),
@@ -648,7 +649,8 @@ fn what_boto3_and_the_aws_cli_refuse_or_overlook_is_found_although_keyrole_can_r
     // Two headers that are written differently are two sections for botocore, and a nested key may come twice.
     home.write_config(&format!("{right}[profile 'prod']\noutput = json\ns3 =\n  x = 1\n  x = 2\n"));
     finds(&checks(&home.keyrole(["doctor", "prod", "--json", "--offline"])), "duplicate", "ok", &[]);
-    // It replaces the first one, which the doctor does not know.
+    // The second one replaces the first.
+    finds(&checks(&home.keyrole(["doctor", "prod", "--json", "--offline"])), "chain", "fail", &["line 11 replaces"]);
     assert_eq!(method_of_botocore(&home, &[], Some("prod")), "none");
 }
 

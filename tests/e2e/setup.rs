@@ -191,6 +191,11 @@ fn a_file_that_botocore_refuses_is_told_first_and_left_alone() {
         }
         assert_eq!((config(&home), backups(&home).len()), (old, 0));
     }
+    let home = home(&format!("[profile prod]\n{role}"));
+    home.write_credentials("\u{feff}[base]\n");
+    let output = setup(&home, &["prod", "--no-mfa", "--yes"]).output();
+    output
+        .fails(2, &["nothing was written", "credentials` begins with a byte order mark", "without a byte order mark"]);
 }
 
 #[test]
