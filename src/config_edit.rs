@@ -137,13 +137,14 @@ impl<'a> ConfigEdit<'a> {
         for at in lines.into_iter().rev() {
             let line = self.lines.get(at).and_then(|line| line.new.as_deref());
             let Some(line) = line.filter(|line| !is_header_of(line, FileKind::Config, profile)) else { continue };
-            let tail = line.split_once(']').map_or("", |(_, tail)| tail.trim_ascii()).to_owned();
+            let tail = line.split_once(']').map_or("", |(_, tail)| tail.trim_ascii_end()).to_owned();
+            // Up to a further bracket it would be a part of the name.
+            let (kept, moved) = if tail.contains(']') { ("", tail.trim_ascii()) } else { (&*tail, "") };
             let header = header(profile)?;
-            self.change(at, |line| format!("{}{header}", indent(line)));
-            if !tail.is_empty() {
-                // A bracket in it would make it a part of the name.
-                let mark = if tail.starts_with(['#', ';']) { "" } else { "# " };
-                self.insert(at + 1, format!("{mark}{tail}"));
+            self.change(at, |line| format!("{}{header}{kept}", indent(line)));
+            if !moved.is_empty() {
+                let mark = if moved.starts_with(['#', ';']) { "" } else { "# " };
+                self.insert(at + 1, format!("{mark}{moved}"));
             }
         }
         Ok(())
@@ -522,8 +523,8 @@ mod tests {
         assert_eq!(mended("# top\n  [ profile a ]\r\nx = 1\n", "a"), "# top\n  [profile a]\r\nx = 1\n");
         assert_eq!(mended("[profile a b] ; see [c]", "a b"), "[profile \"a b\"]\n; see [c]\n");
         assert_eq!(
-            mended("[profile a'b]\nx = 1\n[profile a'b] why\n", "a'b"),
-            "[profile \"a'b\"]\nx = 1\n[profile \"a'b\"]\n# why\n"
+            mended("[profile a'b] # why\nx = 1\n[profile a'b] [why]\n", "a'b"),
+            "[profile \"a'b\"] # why\nx = 1\n[profile \"a'b\"]\n# [why]\n"
         );
     }
 

@@ -134,14 +134,15 @@ impl AwsFiles {
     /// Gives the line on which a property begins, as it is written.
     pub fn line_of(&self, property: &Property) -> &str {
         let is_config = self.config.path == property.file;
-        self.line(if is_config { FileKind::Config } else { FileKind::Credentials }, property.line)
+        let mut lines = self.lines(if is_config { FileKind::Config } else { FileKind::Credentials });
+        lines.nth(property.line - 1).unwrap_or_default()
     }
 
-    /// Gives a line as it is written; the first is 1.
-    pub fn line(&self, file: FileKind, line: usize) -> &str {
+    /// Gives the lines of a file as they are written, without a byte order mark.
+    pub fn lines(&self, file: FileKind) -> std::str::Lines<'_> {
         let file = if file == FileKind::Config { &self.config } else { &self.credentials };
         let text = file.text.expose();
-        text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text).lines().nth(line - 1).unwrap_or_default()
+        text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text).lines()
     }
 
     /// Finds a file that begins with a byte order mark, which `sections` overlooks.

@@ -56,8 +56,10 @@ struct Seen<'p> {
 impl<'p> Seen<'p> {
     fn new(patient: &'p Patient) -> Self {
         let Patient { files, sections, name, refused, .. } = *patient;
-        let is_seen =
-            |extent: &Extent| config_edit::is_header_of(files.line(extent.file, extent.line), extent.file, name);
+        let is_seen = |extent: &Extent| {
+            let line = files.lines(extent.file).nth(extent.line - 1).unwrap_or_default();
+            config_edit::is_header_of(line, extent.file, name)
+        };
         let (seen, overlooked): (Vec<_>, Vec<_>) = sections.extents(SectionKind::Profile, name).partition(is_seen);
         // Where two headers are written differently and mean the same, the later one counts.
         let last = seen.iter().filter(|extent| extent.file == FileKind::Config).map(|extent| extent.line).max();
@@ -136,7 +138,7 @@ impl<'p> Seen<'p> {
     fn of_every_sdk(&self) -> BTreeMap<&'static str, &'static str> {
         const SDKS: [&str; 8] = ["boto3", "Go", "JS", "Java", "Ruby", "Rust", "C++", "CRT"];
         // In the order of `SDKS`; an empty word is not known.
-        let rest = if self.is_error || self.has("role_arn") && self.has("web_identity_token_file") {
+        let rest = if self.has("role_arn") && self.has("web_identity_token_file") {
             ["", "", "", "", "", "", ""]
         } else if self.has("role_arn") && self.is_own_source() {
             [ERROR, PROCESS, ERROR, "", PROCESS_THEN_ROLE, "", ""]

@@ -51,11 +51,13 @@ fn duplicate(files: &AwsFiles, sections: &Sections) -> Option<Error> {
         let place = format!("`{}` line {line}", sections.path(file).display());
         Some(Error::usage(what).hint(format!("in {place}: remove one of the two")))
     };
+    let lines = [FileKind::Config, FileKind::Credentials].map(|file| files.lines(file).collect::<Vec<_>>());
     let mut headers = HashSet::new();
     for section in sections.every_extent() {
-        let header = files.line(section.file, section.line).trim_ascii();
+        let is_credentials = section.file == FileKind::Credentials;
+        let header = lines[usize::from(is_credentials)].get(section.line - 1).unwrap_or(&"").trim_ascii();
         let header = header.rsplit_once(']').map_or(header, |(header, _)| header);
-        if !headers.insert((section.file == FileKind::Config, header)) {
+        if !headers.insert((is_credentials, header)) {
             return twice(&format!("{header}]"), section.file, section.line);
         }
         let mut keys = HashSet::new();

@@ -41,7 +41,7 @@ pub fn check(report: &mut Report, patient: &Patient) {
                 report.ok("round-trip", &looked_at, what);
             }
             Err(_) if plan.store == StoreChoice::None => {
-                let what = "nothing is kept, as it is told: every call asks AWS, and a person for the code";
+                let what = "nothing is kept: every call asks AWS, and where there is a serial, a person for the code";
                 report.warn("round-trip", &format!("`none`, {chosen}"), what, &[&format!("to keep sessions, {unset}")]);
             }
             Err(error) => {
