@@ -1,7 +1,7 @@
 //! Owns changes to the text of an AWS file that leave every other line as it is: comments, order, blank lines, line
 //! ends. Pure; `config.rs` says what the lines mean. It never decides what is to be changed.
 
-use crate::config::{AwsFiles, Extent, FileKind, Property, SectionKind, Sections, without_comment};
+use crate::config::{AwsFiles, BYTE_ORDER_MARK, Extent, FileKind, Property, SectionKind, Sections, without_comment};
 use crate::error::{Error, Printable, Result};
 use crate::profile::names_keyrole;
 use crate::secret::Secret;
@@ -159,6 +159,42 @@ impl<'a> ConfigEdit<'a> {
         Ok(())
     }
 
+    /// Takes away the byte order mark, for which botocore refuses the file.
+    pub fn drop_byte_order_mark(&mut self) {
+        if let Some(line) = self.lines.first_mut() {
+            line.new = line.new.take().map(|line| line.trim_start_matches(BYTE_ORDER_MARK).to_owned().into());
+        }
+    }
+
+    /// Writes the headers of a profile in the way that botocore understands, where it does not.
+    ///
+    /// # Errors
+    /// The text cannot be read, or no header can hold the profile's name.
+    pub fn mend_headers(&mut self, profile: &str) -> Result<()> {
+        let mut lines = self.reading(|sections| {
+            Ok(sections
+                .extents(SectionKind::Profile, profile)
+                .map(|extent| self.index(extent.line))
+                .collect::<Vec<_>>())
+        })?;
+        lines.sort_unstable();
+        // The last first, as a line more moves those below it.
+        for at in lines.into_iter().rev() {
+            let line = self.lines.get(at).and_then(|line| line.new.as_deref());
+            let Some(line) = line.filter(|line| !is_header_of(line, FileKind::Config, profile)) else { continue };
+            let tail = line.split_once(']').map_or("", |(_, tail)| tail.trim_ascii_end()).to_owned();
+            // Up to a further bracket it would be a part of the name.
+            let (kept, moved) = if tail.contains(']') { ("", tail.trim_ascii()) } else { (&*tail, "") };
+            let header = header(profile)?;
+            self.change(at, |line| format!("{}{header}{kept}", indent(line)));
+            if !moved.is_empty() {
+                let mark = if moved.starts_with(['#', ';']) { "" } else { "# " };
+                self.insert(at + 1, format!("{mark}{moved}"));
+            }
+        }
+        Ok(())
+    }
+
     /// Renders the changes as a unified diff, with secrets hidden; empty if there are none.
     pub fn diff(&self, path: &str) -> String {
         /// As many lines around a change as `diff -u` shows.
@@ -298,7 +334,10 @@ enum Change {
 }
 
 /// Writes a profile's header. The AWS CLI takes it apart as a shell would, so what is special to a shell is quoted.
-fn header(profile: &str) -> Result<String> {
+///
+/// # Errors
+/// No header can hold the name.
+pub fn header(profile: &str) -> Result<String> {
     let is_plain = |c: char| c.is_alphanumeric() || "-_.@/+:=,".contains(c);
     if profile.is_empty() || profile.trim() != profile || profile.contains(|c: char| c.is_control() || c == ']') {
         return Err(Error::usage(format!("profile `{profile}` has a name that no section can have")));
@@ -308,6 +347,43 @@ fn header(profile: &str) -> Result<String> {
         plain if plain.chars().all(is_plain) => format!("[profile {plain}]"),
         other => format!("[profile \"{}\"]", other.replace('\\', r"\\").replace('"', "\\\"")),
     })
+}
+
+/// Tells whether botocore takes a line for the header of a profile. In the config file it takes what is between the first
+/// `[` and the last `]` apart as a shell would, and overlooks a section that then is not `profile` and one word.
+pub fn is_header_of(line: &str, file: FileKind, profile: &str) -> bool {
+    let header = trim(line).strip_prefix('[').and_then(|rest| rest.rsplit_once(']'));
+    let Some((header, _)) = header else { return false };
+    match file {
+        FileKind::Credentials => header == profile,
+        FileKind::Config if header == "default" => profile == header,
+        FileKind::Config => header.starts_with("profile") && second_of_two(header).as_deref() == Some(profile),
+    }
+}
+
+/// Splits a text as Python's `shlex` does, and gives the second word if there are two.
+fn second_of_two(text: &str) -> Option<String> {
+    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        match (quote, c) {
+            (Some(end), _) if c == end => quote = None,
+            (None, '"' | '\'') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (None, ' ' | '\t') => words.extend(word.take()),
+            (None, '\\') => word.get_or_insert_default().push(rest.next()?),
+            (Some('"'), '\\') => {
+                let next = rest.next()?;
+                word.get_or_insert_default()
+                    .extend((!matches!(next, '"' | '\\')).then_some(c).into_iter().chain([next]));
+            }
+            _ => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    if quote.is_none() && words.len() == 2 { words.pop() } else { None }
 }
 
 fn trim(line: &str) -> &str {
@@ -521,6 +597,55 @@ mod tests {
         let text = "[profile a]\nkeyrole_x = 1\nx = 2\n  more\n";
         let renamed = edited(text, |config| config.rename("a", "x", "keyrole_x").unwrap());
         assert_eq!(renamed, "[profile a]\nkeyrole_x = 1\n# x = 2\n#   more\n");
+    }
+
+    #[test]
+    fn a_header_is_understood_as_by_shlex() {
+        for (header, name) in [
+            ("[profile a]", Some("a")),
+            ("  [profile\t\"a b\"] # why", Some("a b")),
+            ("[profile a\\ b]", Some("a b")),
+            ("[profile a'b c'd]", Some("ab cd")),
+            (r#"[profile "a\"\\\c"]"#, Some(r#"a"\\c"#)),
+            ("[default]", Some("default")),
+            ("[profile default]", Some("default")),
+            ("[profile a b]", None),
+            ("[profile a'b]", None),
+            ("[profile a\\]", None),
+            ("[ profile a]", None),
+            ("[profile a] # see [b]", None),
+            ("[a]", None),
+        ] {
+            for candidate in ["a", "a b", "ab cd", r#"a"\\c"#, "default", "a'b", "b"] {
+                let is_header = is_header_of(header, FileKind::Config, candidate);
+                assert_eq!(is_header, name == Some(candidate), "{header} for {candidate}");
+            }
+        }
+        assert!(is_header_of("[a b]", FileKind::Credentials, "a b"));
+        assert!(!is_header_of("[ a ]", FileKind::Credentials, "a"));
+    }
+
+    #[test]
+    fn a_byte_order_mark_goes_and_nothing_else_does() {
+        let dropped = |text| edited(text, |config| config.drop_byte_order_mark());
+        assert_eq!(dropped("\u{feff}# top\r\n[profile a]\r\n"), "# top\r\n[profile a]\r\n");
+        assert_eq!(dropped("# top\n"), "# top\n");
+        assert_eq!(dropped(""), "");
+    }
+
+    #[test]
+    fn headers_that_botocore_does_not_understand_are_mended_and_others_are_kept() {
+        let mended = |text: &str, name: &str| edited(text, |config| config.mend_headers(name).unwrap());
+        for right in ["[profile a]\nx = 1\n", "[profile 'a'] # why\nx = 1\n", "[other]\n", "[default]\n"] {
+            assert_eq!(mended(right, "a"), right);
+            assert_eq!(mended(right, "default"), right);
+        }
+        assert_eq!(mended("# top\n  [ profile a ]\r\nx = 1\n", "a"), "# top\n  [profile a]\r\nx = 1\n");
+        assert_eq!(mended("[profile a b] ; see [c]", "a b"), "[profile \"a b\"]\n; see [c]\n");
+        assert_eq!(
+            mended("[profile a'b] # why\nx = 1\n[profile a'b] [why]\n", "a'b"),
+            "[profile \"a'b\"] # why\nx = 1\n[profile \"a'b\"]\n# [why]\n"
+        );
     }
 
     #[test]

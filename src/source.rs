@@ -104,7 +104,8 @@ fn obtain(plan: &Plan, network: &Network, may_unlock: bool, world: &World) -> Re
 fn read_token(path: &str) -> Result<Secret> {
     match std::fs::read_to_string(Path::new(path)) {
         Ok(token) => Ok(Secret::new(token.trim())),
-        Err(error) => Err(Error::failed(format!("`web_identity_token_file`: cannot read `{path}`: {error}"))),
+        Err(error) => Err(Error::failed(format!("`web_identity_token_file`: cannot read `{path}`: {error}"))
+            .hint("whoever issues the token (a cluster, a CI system) writes this file; run keyrole where it does")),
     }
 }
 

@@ -148,11 +148,27 @@ impl AwsFiles {
 impl AwsFiles {
     /// Gives the line on which a property begins, as it is written.
     pub fn line_of(&self, property: &Property) -> &str {
-        let is_its = |file: &&AwsFile| file.path == property.file;
-        let file = [&self.config, &self.credentials].into_iter().find(is_its);
-        file.and_then(|file| file.text.expose().lines().nth(property.line - 1)).unwrap_or_default()
+        let is_config = self.config.path == property.file;
+        let mut lines = self.lines(if is_config { FileKind::Config } else { FileKind::Credentials });
+        lines.nth(property.line - 1).unwrap_or_default()
+    }
+
+    /// Gives the lines of a file as they are written, without a byte order mark.
+    pub fn lines(&self, file: FileKind) -> std::str::Lines<'_> {
+        let file = if file == FileKind::Config { &self.config } else { &self.credentials };
+        let text = file.text.expose();
+        text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text).lines()
+    }
+
+    /// Finds a file that begins with a byte order mark, which `sections` overlooks.
+    pub fn with_byte_order_mark(&self) -> Option<&Path> {
+        let has_one = |file: &&AwsFile| file.text.expose().starts_with(BYTE_ORDER_MARK);
+        [&self.config, &self.credentials].into_iter().find(has_one).map(|file| &*file.path)
     }
 }
+
+/// What some editors write at the beginning of a file; most SDKs do not expect it there.
+pub const BYTE_ORDER_MARK: char = '\u{feff}';
 
 fn read_text(path: &Path, named_by: Option<&str>, may_lack: bool) -> Result<Secret> {
     let bytes = match std::fs::read(path) {
@@ -203,9 +219,11 @@ struct Section<'a> {
     line: usize,
 }
 
-/// Where a section stands and what it says, for whoever edits the file.
+/// Where a section stands and what it says, for whoever edits or judges the file.
 #[derive(Debug)]
 pub struct Extent<'s, 'a> {
+    /// The file it stands in.
+    pub file: FileKind,
     /// The line of its header, counted from 1.
     pub line: usize,
     /// The line of the next section's header, if there is one.
@@ -289,15 +307,27 @@ impl<'a> Sections<'a> {
 
     /// Gives the sections of a kind and name, the one that wins first.
     pub fn extents(&self, kind: SectionKind, name: &str) -> impl Iterator<Item = Extent<'_, 'a>> {
-        self.ranked(kind, name).map(|(index, section)| {
-            let next =
-                self.sections.get(index + 1).filter(|next| next.is_in_credentials() == section.is_in_credentials());
-            Extent {
-                line: section.line,
-                next: next.map(|next| next.line),
-                properties: self.properties_of(index, section),
-            }
-        })
+        self.ranked(kind, name).map(|(index, section)| self.extent(index, section))
+    }
+
+    /// Gives every section in the order of the files.
+    pub fn every_extent(&self) -> impl Iterator<Item = Extent<'_, 'a>> {
+        self.sections.iter().enumerate().map(|(index, section)| self.extent(index, section))
+    }
+
+    /// Gives the path of a file.
+    pub fn path(&self, file: FileKind) -> &'a Path {
+        if file == FileKind::Config { self.config_path } else { self.credentials_path }
+    }
+
+    fn extent(&self, index: usize, section: &Section) -> Extent<'_, 'a> {
+        let next = self.sections.get(index + 1).filter(|next| next.is_in_credentials() == section.is_in_credentials());
+        Extent {
+            file: if section.is_in_credentials() { FileKind::Credentials } else { FileKind::Config },
+            line: section.line,
+            next: next.map(|next| next.line),
+            properties: self.properties_of(index, section),
+        }
     }
 
     fn ranked(&self, kind: SectionKind, name: &str) -> impl Iterator<Item = (usize, &Section<'a>)> {
@@ -306,26 +336,6 @@ impl<'a> Sections<'a> {
             let found = self.sections.iter().enumerate().rev();
             found.filter(move |(_, section)| section.kind == kind && section.rank == rank && section.name == name)
         })
-    }
-
-    /// Finds a section or a key that stands twice in one file, which botocore refuses: its name, and the property that
-    /// comes too late.
-    pub fn duplicate(&self) -> Option<(String, &Property<'a>)> {
-        let mut seen = std::collections::HashSet::new();
-        for (index, section) in self.sections.iter().enumerate() {
-            let properties = self.properties_of(index, section);
-            let Some(first) = properties.first() else { continue };
-            if !seen.insert((section.kind, &section.name, section.rank)) {
-                return Some((format!("[{}]", section.name), first));
-            }
-            let mut keys = std::collections::HashSet::new();
-            for property in properties {
-                if !keys.insert((property.block, property.key.to_ascii_lowercase())) {
-                    return Some((property.key.to_owned(), property));
-                }
-            }
-        }
-        None
     }
 
     fn properties_of(&self, index: usize, section: &Section) -> &[Property<'a>] {
@@ -353,7 +363,7 @@ struct Open {
 
 fn parse<'a>(file: &'a AwsFile, sections: &mut Sections<'a>) -> Result<()> {
     let text = file.text.expose();
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
     let mut open: Option<Open> = None;
     let mut in_section = false;
     for (index, raw) in text.lines().enumerate() {

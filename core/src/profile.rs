@@ -279,11 +279,31 @@ impl<'s> Profile<'s> {
 
     fn error(&self, what: impl std::fmt::Display) -> Error {
         Error::usage(format!("profile `{}` in `{}`: {what}", self.name, self.config_path.display()))
+            .hint("add what is missing to the profile")
     }
 }
 
 fn invalid(property: &Property, why: &str) -> Error {
-    Error::usage(format!("`{}` in `{}` line {}: {why}", property.key, property.file.display(), property.line))
+    let error =
+        Error::usage(format!("`{}` in `{}` line {}: {why}", property.key, property.file.display(), property.line));
+    let key = without_prefix(property.key).unwrap_or(property.key);
+    let is_one_of = |keys: &[&str]| keys.iter().any(|other| other.eq_ignore_ascii_case(key));
+    error.hint(if property.value.contains('\n') && !is_one_of(&["policy"]) {
+        INDENTED
+    } else if is_one_of(&["role_arn"]) {
+        "copy the whole ARN of the role from the IAM console"
+    } else if is_one_of(&["mfa_serial"]) {
+        "copy the device's ARN from the IAM console; `aws iam list-mfa-devices` shows it too"
+    } else {
+        "correct or remove this line"
+    })
+}
+
+/// What is wrong where a value has several lines and should have one.
+pub const INDENTED: &str = "an indented line belongs to the key above it";
+
+fn of_variable(variable: &str, why: &str) -> Error {
+    Error::usage(format!("`{variable}`: {why}")).hint("correct or unset this variable")
 }
 
 struct Planner<'s> {
@@ -312,10 +332,9 @@ impl<'s> Planner<'s> {
                     .hint("the last profile of the chain must be one with credentials of its own"));
             }
             if chain.len() > MAX_CHAIN {
-                return Err(chain[0].error(format_args!(
-                    "the chain of `source_profile` is longer than {MAX_CHAIN}: {}",
-                    shown(&chain)
-                )));
+                return Err(chain[0]
+                    .error(format_args!("the chain of `source_profile` is longer than {MAX_CHAIN}: {}", shown(&chain)))
+                    .hint("let a profile nearer to the first one have credentials of its own"));
             }
             let is_web_identity = profile.get("web_identity_token_file").is_some();
             if profile.get("role_arn").is_none() || is_web_identity {
@@ -546,7 +565,7 @@ impl<'s> Planner<'s> {
     fn region(&self, profiles: &[&Profile]) -> Result<Option<String>> {
         for variable in ["AWS_REGION", "AWS_DEFAULT_REGION"] {
             if let Some(value) = self.world.var(variable) {
-                let region = validate::region(&value).map_err(|why| Error::usage(format!("`{variable}`: {why}")))?;
+                let region = validate::region(&value).map_err(|why| of_variable(variable, &why))?;
                 return Ok(Some(region));
             }
         }
@@ -624,7 +643,7 @@ impl<'s> Planner<'s> {
             return Ok(None);
         }
         validate::url(&url).map_err(|why| match place {
-            Place::Variable(variable) => Error::usage(format!("`{variable}`: {why}")),
+            Place::Variable(variable) => of_variable(variable, &why),
             Place::Property(property) => profile.invalid(property, &why),
         })?;
         Ok(Some(url))
@@ -677,7 +696,7 @@ impl<'s> Planner<'s> {
         check: impl Fn(&str) -> std::result::Result<T, String>,
     ) -> Result<T> {
         match self.world.var(variable) {
-            Some(value) => check(&value).map_err(|why| Error::usage(format!("`{variable}`: {why}"))),
+            Some(value) => check(&value).map_err(|why| of_variable(variable, &why)),
             None => Ok(profile.checked(key, check)?.unwrap_or(default)),
         }
     }

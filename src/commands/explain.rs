@@ -3,10 +3,11 @@
 
 use crate::cli::Explain;
 use crate::error::{Error, Printable, Result};
-use crate::explanations::{EXPLANATIONS, Explanation};
+use crate::explanations::{DOCTOR, EXPLANATIONS, Explanation, PROCESS};
 use crate::mfa::quoted;
 use crate::output;
 use crate::profile::nearest;
+use crate::validate::RoleArn;
 use std::io::{self, IsTerminal, Read};
 
 /// Bytes of standard input that are looked at; the end of a long log is what its reader asks about.
@@ -26,6 +27,7 @@ pub fn run(arguments: &Explain) -> Result<()> {
         [only] if only == "-" => standard_input()?,
         words => words.join(" "),
     };
+    let said = own_words(&text);
     let text = plain(&text);
     if text.is_empty() {
         return Err(
@@ -33,10 +35,70 @@ pub fn run(arguments: &Explain) -> Result<()> {
         );
     }
     let found = recognise(&text);
-    match found.split_first() {
-        Some((first, others)) => output::print(answer(first, others, &text).as_bytes()),
-        None => Err(unknown(&text)),
+    let answer = match (found.split_first(), &said) {
+        (Some((first, _)), Some(said)) if is_wrapping(first) => own_answer(said, &found, &text),
+        (None, Some(said)) => own_answer(said, &[], &text),
+        (Some((first, others)), _) => answer(first, others, &text),
+        (None, None) => return Err(unknown(&text)),
+    };
+    output::print(answer.as_bytes())
+}
+
+/// What keyrole itself said, for which there is no explanation.
+struct OwnWords {
+    error: String,
+    hint: Option<String>,
+}
+
+/// Finds the last error that keyrole wrote into a text, unless it is one that is explained.
+fn own_words(text: &str) -> Option<OwnWords> {
+    let (_, rest) = text.rsplit_once("keyrole: error: ")?;
+    // It ends with its line. Where the text is quoted as a whole, a line end is written as two characters.
+    let line = |text: &str| without_secrets(&plain(text.split(['\n', '\r', '"']).next().unwrap_or_default()));
+    let cut = |text: &str| line(text.split("\\n").next().unwrap_or_default());
+    let (error, hint) = match rest.split_once("keyrole: hint: ") {
+        Some((error, hint)) => (cut(error), Some(cut(hint))),
+        None => (cut(rest), None),
+    };
+    (!error.is_empty() && recognise(&error).is_empty()).then_some(OwnWords { error, hint })
+}
+
+/// Hides what could be a secret that stands in the same line.
+///
+/// Security: keyrole's own errors hold none, but nobody knows what a text was pasted together from.
+fn without_secrets(text: &str) -> String {
+    /// A secret access key has 40 characters; the names of people's files and roles are shorter or have other ones.
+    const MIN_SECRET: usize = 30;
+    let is_digit = |c: char| c.is_ascii_alphanumeric() || "+/=".contains(c);
+    let is_secret = |part: &str| {
+        let has = |is: fn(&char) -> bool| part.chars().any(|c| is(&c));
+        part.len() >= MIN_SECRET
+            && has(char::is_ascii_digit)
+            && has(char::is_ascii_uppercase)
+            && has(char::is_ascii_lowercase)
+    };
+    let is_named = |part: &str| {
+        let name = part.split('=').next().unwrap_or_default().to_ascii_lowercase();
+        ["secret", "token", "password"].iter().any(|word| name.contains(word))
+    };
+    let mut shown = String::with_capacity(text.len());
+    for word in text.split_inclusive(' ') {
+        if word.contains('=') && is_named(word) {
+            shown.push_str("**** ");
+            continue;
+        }
+        for part in word.split_inclusive(|c| !is_digit(c)) {
+            let body = part.trim_end_matches(|c| !is_digit(c));
+            shown.push_str(if is_secret(body) { "****" } else { body });
+            shown.push_str(&part[body.len()..]);
+        }
     }
+    shown.trim_end().to_owned()
+}
+
+/// Tells whether an error says only that something inside it failed.
+fn is_wrapping(explanation: &Explanation) -> bool {
+    explanation.name == PROCESS || EXPLANATIONS.last().is_some_and(|last| last.name == explanation.name)
 }
 
 fn standard_input() -> Result<String> {
@@ -144,19 +206,43 @@ fn answer(explanation: &Explanation, others: &[&Explanation], text: &str) -> Str
     if let Some(denial) = denial(text) {
         wrap(&mut answer, "", &format!("here: {denial}"));
     }
+    let role = denied_role(text);
     answer.push_str("\nlikely causes:\n");
     for (number, cause) in (1..).zip(explanation.causes) {
         wrap(&mut answer, &format!("  {number}. "), cause);
     }
     answer.push_str("\nwhat to do:\n");
     for step in explanation.steps {
-        wrap(&mut answer, "  - ", &step.replace("{profile}", &profile));
+        let step = step.replace("{profile}", &profile);
+        let step = match &role {
+            Some(role) => step.replace("--role-name NAME", &format!("--role-name {}", quoted(role.name()))),
+            None => step,
+        };
+        wrap(&mut answer, "  - ", &step);
     }
+    also_seen(&mut answer, others);
+    answer
+}
+
+fn also_seen(answer: &mut String, others: &[&Explanation]) {
     if !others.is_empty() {
         let names: Vec<_> = others.iter().map(|other| format!("`{}`", other.name)).collect();
         answer.push('\n');
-        wrap(&mut answer, "", &format!("also seen: {}", names.join(", ")));
+        wrap(answer, "", &format!("also seen: {}", names.join(", ")));
     }
+}
+
+/// Repeats what keyrole said.
+fn own_answer(said: &OwnWords, others: &[&Explanation], text: &str) -> String {
+    let mut answer = String::new();
+    wrap(&mut answer, "", &format!("keyrole says: {}", said.error));
+    answer.push_str("\nwhat to do:\n");
+    let profile = profile_in(text).map_or_else(|| "PROFILE".to_owned(), quoted);
+    let doctor = DOCTOR.replace("{profile}", &profile);
+    for step in said.hint.iter().chain([&doctor]) {
+        wrap(&mut answer, "  - ", step);
+    }
+    also_seen(&mut answer, others);
     answer
 }
 
@@ -230,6 +316,14 @@ fn denial(text: &str) -> Option<String> {
     let resource = after.split_once(" on resource: ").map(|(_, resource)| word(resource));
     let on = resource.as_deref().and_then(described).map_or_else(String::new, |resource| format!(" on {resource}"));
     is_action.then(|| format!("{who} was denied `{action}`{on}"))
+}
+
+/// Finds the role that somebody was not allowed to assume.
+fn denied_role(text: &str) -> Option<RoleArn> {
+    let (_, after) = text.rsplit_once(" is not authorized to perform: sts:")?;
+    let (_, resource) = after.split_once(" on resource: ")?;
+    let end = resource.find([' ', ',', '"', '\'', '<', '`']).unwrap_or(resource.len());
+    RoleArn::parse(resource[..end].trim_end_matches(['.', ':', ')'])).ok()
 }
 
 /// Puts an ARN into words: the name and the account.
@@ -391,6 +485,41 @@ mod tests {
         assert!(text.lines().all(|line| line.len() <= WIDTH || line.contains(&command)), "{text}");
         assert!(text.lines().skip(1).all(|line| line.starts_with("     ")), "{text}");
         assert!(!text.contains(" \n"), "{text}");
+    }
+
+    #[test]
+    fn what_keyrole_said_is_repeated_unless_it_is_explained_and_never_with_a_secret() {
+        let said = |text: &str| own_words(text).map(|said| (said.error, said.hint.unwrap_or_default()));
+        let pair = |error: &str, hint: &str| Some((error.to_owned(), hint.to_owned()));
+        assert_eq!(said("x: keyrole: error: it is odd\nkeyrole: hint: turn it\nmore"), pair("it is odd", "turn it"));
+        assert_eq!(
+            said(r#"{"stderr": "keyrole: error: it is odd\nkeyrole: hint: turn it\n", "secret": "hunter2"}"#),
+            pair("it is odd", "turn it")
+        );
+        assert_eq!(said("keyrole: error: old\nkeyrole: error: new"), pair("new", ""));
+        assert_eq!(said("keyrole: error: no valid session is cached"), None);
+        assert_eq!(said("keyrole: error: \nx"), None);
+        assert_eq!(said("no error of ours"), None);
+        for secret in [
+            "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+            "'wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY'",
+            "AWS_SECRET_ACCESS_KEY=hunter2",
+            "--token=hunter2",
+        ] {
+            let (error, _) = said(&format!("keyrole: error: odd `/a/b` {secret} end")).unwrap();
+            assert!(error.starts_with("odd `/a/b` ") && error.ends_with(" end"), "{error}");
+            assert!(!error.contains("hunter2") && !error.contains("wJalr"), "{error}");
+        }
+        let path = "odd `/home/someone/projects/infrastructure/aws/config` of arn:aws:iam::444455556666:role/Admin";
+        assert_eq!(said(&format!("keyrole: error: {path}")), pair(path, ""));
+    }
+
+    #[test]
+    fn the_role_that_was_denied_is_named_in_the_commands() {
+        let text = "User: arn:aws:iam::111122223333:user/me is not authorized to perform: sts:AssumeRole on resource: \
+                    arn:aws:iam::444455556666:role/ci/Deploy";
+        let answer = answer(recognise(text)[0], &[], text);
+        assert!(answer.contains("`aws iam get-role --role-name Deploy`"), "{answer}");
     }
 
     #[test]

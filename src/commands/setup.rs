@@ -2,9 +2,10 @@
 
 use crate::cli::{Doctor, Setup};
 use crate::commands::doctor;
-use crate::config::{AwsFiles, PREFIX, SectionKind, Sections};
+use crate::config::{AwsFiles, PREFIX, Property, SectionKind, Sections};
 use crate::config_edit::ConfigEdit;
 use crate::config_file::ConfigFile;
+use crate::doctor::refused;
 use crate::error::{Error, Kind, Printable, Result};
 use crate::interview::{Interview, Question};
 use crate::mfa::quoted;
@@ -52,12 +53,16 @@ pub fn run(arguments: &Setup, called: Option<&OsStr>, world: &World) -> Result<(
     }
     let program = process_line::program(called, world)?;
     let sections = files.sections()?;
+    let mut edit = ConfigEdit::new(files.config_text());
+    edit.drop_byte_order_mark();
+    refused(&files.with_config(edit.text()), &sections).map_err(nothing_written)?;
     let mut interview = Interview::new(arguments.yes);
     let lines = Desk { arguments, world, sections: &sections, interview: &mut interview }.ask()?;
     let line = process_line::line(&program, &lines.profile)?;
 
-    let mut edit = ConfigEdit::new(files.config_text());
+    edit.mend_headers(&lines.profile)?;
     let bypasses = bypasses(&sections, &lines.profile);
+    refuse_continued(&sections, &lines.profile, &bypasses)?;
     for key in &bypasses {
         edit.rename(&lines.profile, key, &format!("{PREFIX}{key}"))?;
     }
@@ -65,7 +70,6 @@ pub fn run(arguments: &Setup, called: Option<&OsStr>, world: &World) -> Result<(
     // What is still wrong is found before anything is written.
     let edited = files.with_config(edit.text());
     let edited = edited.sections()?;
-    let nothing_written = |error: Error| error.context("nothing was written");
     let plan = profile::plan(&edited, &lines.profile, world).map_err(nothing_written)?;
     let settings = profile::settings(&edited, &lines.profile, world).map_err(nothing_written)?;
     if arguments.dry_run {
@@ -124,12 +128,25 @@ pub fn run(arguments: &Setup, called: Option<&OsStr>, world: &World) -> Result<(
     Ok(())
 }
 
+fn nothing_written(error: Error) -> Error {
+    error.context("nothing was written")
+}
+
 const NOTHING_WRITTEN: &str = "nothing was written; run the command again";
 
 /// Gives the keys of a profile that would win over `credential_process`.
 fn bypasses(sections: &Sections, name: &str) -> Vec<&'static str> {
     let has = |key: &&&str| sections.properties(SectionKind::Profile, name).any(|property| property.is(key));
     BYPASSES.iter().filter(has).copied().collect()
+}
+
+/// Refuses to rename a key that has taken in the lines below it.
+fn refuse_continued(sections: &Sections, name: &str, keys: &[&str]) -> Result<()> {
+    let is_continued = |property: &&Property| property.value.contains('\n') && keys.iter().any(|key| property.is(key));
+    let Some(property) = sections.properties(SectionKind::Profile, name).find(is_continued) else { return Ok(()) };
+    let (key, file, line) = (property.key, property.file.display(), property.line);
+    Err(nothing_written(Error::usage(format!("`{key}` in `{file}` line {line} goes on in the line below")))
+        .hint(profile::INDENTED))
 }
 
 /// Says which keys get the prefix, as there is no other way to have the line beside them.

@@ -2,8 +2,10 @@
 //! step by step; what the other SDKs do where they differ was found by running them.
 
 use super::{Patient, Report, place};
-use crate::config::{Property, SectionKind, Sections, without_prefix};
-use crate::error::Printable;
+use crate::config::{Extent, FileKind, Property, SectionKind, Sections, without_prefix};
+use crate::config_edit;
+use crate::error::{Error, Printable};
+use crate::mfa::quoted;
 use crate::plan::Source;
 use crate::world::World;
 use std::collections::BTreeMap;
@@ -45,13 +47,39 @@ struct Seen<'p> {
     name: &'p str,
     properties: Vec<&'p Property<'p>>,
     credentials_path: &'p Path,
+    /// The first of its sections that botocore overlooks, and the line of the one that replaces it.
+    overlooked: Option<(Extent<'p, 'p>, Option<usize>)>,
+    /// botocore finds no profile of that name, or refuses a file as a whole.
+    is_error: bool,
 }
 
 impl<'p> Seen<'p> {
-    fn new(sections: &'p Sections<'p>, name: &'p str) -> Self {
-        let properties = sections.properties(SectionKind::Profile, name);
-        let seen = properties.filter(|property| property.block.is_none() && without_prefix(property.key).is_none());
-        Self { name, properties: seen.collect(), credentials_path: sections.credentials_path() }
+    fn new(patient: &'p Patient) -> Self {
+        let Patient { files, sections, name, refused, .. } = *patient;
+        let is_seen = |extent: &Extent| {
+            let line = files.lines(extent.file).nth(extent.line - 1).unwrap_or_default();
+            config_edit::is_header_of(line, extent.file, name)
+        };
+        let (seen, overlooked): (Vec<_>, Vec<_>) = sections.extents(SectionKind::Profile, name).partition(is_seen);
+        // Where two headers are written differently and mean the same, the later one counts.
+        let last = seen.iter().filter(|extent| extent.file == FileKind::Config).map(|extent| extent.line).max();
+        let counts = |extent: &Extent| extent.file == FileKind::Credentials || Some(extent.line) == last;
+        let (seen, replaced): (Vec<_>, Vec<_>) = seen.into_iter().partition(counts);
+        let is_error = seen.is_empty() || refused.is_some();
+        let properties = seen.into_iter().flat_map(|extent| extent.properties.iter().rev());
+        let properties =
+            properties.filter(|property| property.block.is_none() && without_prefix(property.key).is_none());
+        Self {
+            name,
+            properties: properties.collect(),
+            credentials_path: sections.credentials_path(),
+            overlooked: overlooked
+                .into_iter()
+                .map(|extent| (extent, None))
+                .chain(replaced.into_iter().map(|extent| (extent, last)))
+                .next(),
+            is_error,
+        }
     }
 
     fn get(&self, key: &str) -> Option<&'p Property<'p>> {
@@ -73,7 +101,7 @@ impl<'p> Seen<'p> {
 
     /// The keys that some SDK prefers to `credential_process`.
     fn rivals(&self) -> Vec<&'p Property<'p>> {
-        let keys = ["role_arn", "source_profile", "credential_source", "web_identity_token_file"];
+        let keys = ["role_arn", "source_profile", "credential_source", "web_identity_token_file", "login_session"];
         let is_rival = |property: &&Property| {
             keys.iter().any(|key| property.is(key)) || property.key.to_ascii_lowercase().starts_with("sso_")
         };
@@ -84,6 +112,9 @@ impl<'p> Seen<'p> {
 
     /// The step at which botocore stops for the profile, if the program or `--profile` names it.
     fn of_botocore(&self) -> Option<&'static str> {
+        if self.is_error {
+            return Some(ERROR);
+        }
         let web_identity = self.has("web_identity_token_file");
         if self.has("role_arn") && !web_identity {
             let has_source = self.has("source_profile") || self.has("credential_source");
@@ -193,13 +224,17 @@ pub fn environment(report: &mut Report, sections: &Sections, world: &World) {
 
 /// Tells which step each SDK uses for a profile, and what to write instead of what keeps them from keyrole.
 pub fn check(report: &mut Report, patient: &Patient) {
-    let seen = Seen::new(patient.sections, patient.name);
+    let seen = Seen::new(patient);
     let looked_at = "the chain of every SDK";
     match &patient.plan {
         Ok(_) => report.ok("plan", "what keyrole makes of the profile", summary(patient)),
         Err(error) => report.error("plan", "what keyrole makes of the profile", error),
     }
-    if seen.properties.is_empty() && !patient.sections.contains(SectionKind::Profile, patient.name) {
+    if !patient.sections.contains(SectionKind::Profile, patient.name) {
+        return;
+    }
+    if seen.overlooked.is_some() || seen.is_error {
+        unreadable(report, patient, &seen);
         return;
     }
     if !seen.has("credential_process") {
@@ -228,26 +263,68 @@ pub fn check(report: &mut Report, patient: &Patient) {
     }
 }
 
+/// A profile that botocore does not see, or of which it sees but a part.
+fn unreadable(report: &mut Report, patient: &Patient, seen: &Seen) {
+    let looked_at = "the chain of every SDK";
+    match (&seen.overlooked, patient.refused) {
+        (Some((section, replaced_by)), None) => {
+            let place = format!("`{}` line {}", patient.sections.path(section.file).display(), section.line);
+            let header = match section.file {
+                FileKind::Config => config_edit::header(patient.name),
+                FileKind::Credentials => Ok(format!("[{}]", patient.name)),
+            };
+            let (why, mend) = match (replaced_by, header) {
+                (Some(line), _) => (
+                    format!("the section in line {line} replaces it"),
+                    format!("put the lines of both into the section in line {line}"),
+                ),
+                (None, Ok(header)) => (
+                    "they take its header apart as a shell would".to_owned(),
+                    format!("in {place}: `{}`", Printable(&header)),
+                ),
+                (None, Err(error)) => (error.message().to_owned(), "give the profile another name".to_owned()),
+            };
+            let what = format!("boto3 and the AWS CLI overlook the section in {place}: {why}");
+            report.fail("chain", looked_at, what, &[&mend]);
+        }
+        (_, refused) => {
+            let mend = refused.and_then(Error::hint_text).unwrap_or_default();
+            report.fail("chain", looked_at, "boto3 and the AWS CLI stop at an error: they refuse the file", &[mend]);
+        }
+    }
+    if let Some(check) = report.checks.last_mut() {
+        check.providers = Some(BTreeMap::from([("boto3", seen.of_botocore().unwrap_or("none"))]));
+    }
+}
+
 /// A profile without the line is a source, or one that another profile's line names.
 fn without_process(report: &mut Report, patient: &Patient, seen: &Seen) {
     let looked_at = "the chain of every SDK";
     let names = patient.sections.profile_names();
     let uses = |name: &&&str| {
-        let other = Seen::new(patient.sections, name);
-        other
-            .get("credential_process")
+        let mut properties = patient.sections.properties(SectionKind::Profile, name);
+        properties
+            .find(|property| property.is("credential_process"))
             .is_some_and(|line| crate::process_line::target(&line.value).as_deref() == Some(patient.name))
     };
     let used_by = names.iter().find(uses);
     let way = step(seen.of_botocore().unwrap_or("none"));
     match used_by {
         Some(user) => report.ok("chain", looked_at, format!("profile `{user}` runs keyrole for it")),
-        None if seen.has("role_arn") || !seen.rivals().is_empty() => report.warn(
-            "chain",
-            looked_at,
-            format!("there is no `credential_process` here, so boto3 and the AWS CLI stop at {way}"),
-            &[&format!("keyrole setup {}", patient.quoted())],
-        ),
+        None if seen.has("role_arn") => {
+            let what = format!("there is no `credential_process` here, so boto3 and the AWS CLI stop at {way}");
+            let setup = format!("keyrole setup {}", patient.quoted());
+            // `setup` refuses to go past what stands in the credentials file.
+            match seen.keys_in(true) {
+                Some(keys) => {
+                    let name = format!("{}-keys", Printable(seen.name));
+                    let rename = format!("in {}: give the keys a section of their own, `[{name}]`", place(keys));
+                    let setup = format!("{setup} --source-profile {}", quoted(&name));
+                    report.warn("chain", looked_at, what, &[&rename, &setup]);
+                }
+                None => report.warn("chain", looked_at, what, &[&setup]),
+            }
+        }
         None => report.ok("chain", looked_at, format!("a source for other profiles ({way})")),
     }
     if let Some(check) = report.checks.last_mut() {

@@ -1,37 +1,82 @@
 //! Owns the checks of the lines in a profile: the one that runs keyrole, values with comments, keys nobody knows.
 
 use super::{Patient, Report, place};
-use crate::config::{Property, SectionKind, Sections, without_prefix};
-use crate::error::Printable;
+use crate::config::{AwsFiles, FileKind, Property, SectionKind, Sections, without_prefix};
+use crate::error::{Error, Printable, Result};
 use crate::process_line;
 use crate::profile;
+use std::collections::HashSet;
 use std::path::Path;
 
-/// Checks what is wrong with the files as a whole.
-pub fn duplicates(report: &mut Report, sections: &Sections) {
-    let looked_at = "sections and keys that stand twice";
-    match sections.duplicate() {
-        None => report.ok("duplicate", looked_at, "none"),
-        Some((name, late)) => {
-            let what =
-                format!("`{}` stands twice, for which boto3 and the AWS CLI refuse the whole file", Printable(&name));
-            report.fail("duplicate", looked_at, what, &[&format!("in {}: remove one of the two", place(late))]);
-        }
+/// Checks for what makes boto3 and the AWS CLI refuse a file as a whole.
+pub fn whole(report: &mut Report, files: &AwsFiles, sections: &Sections) {
+    match byte_order_mark(files) {
+        None => report.ok("byte-order-mark", "the beginning of the files", "no byte order mark"),
+        Some(error) => report.error("byte-order-mark", "the beginning of the files", &error),
+    }
+    match duplicate(files, sections) {
+        None => report.ok("duplicate", "sections and keys that stand twice", "none"),
+        Some(error) => report.error("duplicate", "sections and keys that stand twice", &error),
     }
 }
 
-/// Checks the lines of one profile.
+/// Refuses files of which boto3 and the AWS CLI refuse one as a whole.
+///
+/// # Errors
+/// What it is, with what mends it as the hint.
+pub fn refused(files: &AwsFiles, sections: &Sections) -> Result<()> {
+    byte_order_mark(files).or_else(|| duplicate(files, sections)).map_or(Ok(()), Err)
+}
+
+fn byte_order_mark(files: &AwsFiles) -> Option<Error> {
+    let path = files.with_byte_order_mark()?.display();
+    let what = format!("`{path}` begins with a byte order mark, for which {REFUSE}");
+    Some(Error::usage(what).hint(format!("save `{path}` as UTF-8 without a byte order mark")))
+}
+
+/// Finds a section or a key that stands twice. botocore compares headers as they are written.
+fn duplicate(files: &AwsFiles, sections: &Sections) -> Option<Error> {
+    let twice = |name: &str, file: FileKind, line: usize| {
+        let what = format!("`{name}` stands twice, for which {REFUSE}");
+        let place = format!("`{}` line {line}", sections.path(file).display());
+        Some(Error::usage(what).hint(format!("in {place}: remove one of the two")))
+    };
+    let lines = [FileKind::Config, FileKind::Credentials].map(|file| files.lines(file).collect::<Vec<_>>());
+    let mut headers = HashSet::new();
+    for section in sections.every_extent() {
+        let is_credentials = section.file == FileKind::Credentials;
+        let header = lines[usize::from(is_credentials)].get(section.line - 1).unwrap_or(&"").trim_ascii();
+        let header = header.rsplit_once(']').map_or(header, |(header, _)| header);
+        if !headers.insert((is_credentials, header)) {
+            return twice(&format!("{header}]"), section.file, section.line);
+        }
+        let mut keys = HashSet::new();
+        for property in section.properties.iter().filter(|property| property.block.is_none()) {
+            if !keys.insert(property.key.to_ascii_lowercase()) {
+                return twice(property.key, section.file, property.line);
+            }
+        }
+    }
+    None
+}
+
+const REFUSE: &str = "boto3 and the AWS CLI refuse the whole file";
+
+/// Checks the lines of one profile, and the values and keys of its sources too.
 pub fn check(report: &mut Report, patient: &Patient, this: &Path) {
-    let of_profile = || patient.sections.properties(SectionKind::Profile, patient.name);
-    if let Some(line) = of_profile().find(|property| property.is("credential_process")) {
+    let mut of_profile = patient.sections.properties(SectionKind::Profile, patient.name);
+    if let Some(line) = of_profile.find(|property| property.is("credential_process")) {
         process(report, patient, line, this);
     }
     let mut any = false;
-    for property in of_profile().filter(|property| property.block.is_none()) {
-        any |= comment(report, patient, property) | unknown(report, property);
+    for name in &patient.lineage {
+        for property in patient.sections.properties(SectionKind::Profile, name).filter(|p| p.block.is_none()) {
+            any |= comment(report, patient, property) | unknown(report, property);
+        }
     }
     if !any {
-        report.ok("keys", "the keys and values of the profile", "every key is known, and no value has a comment");
+        let looked_at = "the keys and values of the profile and its sources";
+        report.ok("keys", looked_at, "every key is known, and no value has a comment");
     }
 }
 

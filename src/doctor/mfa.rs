@@ -3,6 +3,7 @@
 use super::{Patient, Report};
 use crate::error::Printable;
 use crate::mfa;
+use crate::plan::Source;
 use crate::process_line;
 
 /// Checks the device of a profile.
@@ -18,12 +19,14 @@ pub fn check(report: &mut Report, patient: &Patient) {
         (Some(account), Some(identity)) if account != identity.account => {
             let what =
                 format!("`{serial}` belongs to account {account}, the source to {}", Printable(&identity.account));
-            report.fail(
-                "serial",
-                "`mfa_serial`",
-                what,
-                &["aws iam list-mfa-devices --query MFADevices[].SerialNumber"],
-            );
+            let source = match &plan.source {
+                Source::Keys { profile, .. } | Source::Sdk { profile, .. } => {
+                    format!(" --profile {}", mfa::quoted(profile))
+                }
+                _ => String::new(),
+            };
+            let mend = format!("aws iam list-mfa-devices{source} --query \"MFADevices[].SerialNumber\"");
+            report.fail("serial", "`mfa_serial`", what, &[&mend]);
         }
         _ => report.ok("serial", "`mfa_serial`", format!("`{serial}`")),
     }

@@ -10,8 +10,12 @@ mod network;
 mod region;
 mod store;
 
+pub use line::refused;
+
+use crate::commands::explain::{plain, recognise};
 use crate::config::{AwsFiles, Property, Sections};
 use crate::error::{Error, Result};
+use crate::explanations::DOCTOR;
 use crate::mfa::quoted;
 use crate::network::{Network, check_proxies};
 use crate::plan::{Plan, Settings};
@@ -99,10 +103,19 @@ impl Report {
         self.add(Verdict::Fail, check, looked_at, finding.into(), owned(mend));
     }
 
-    /// Turns an error into a finding; its hint is what mends it.
+    /// Turns an error into a finding. Its hint is what mends it, or else what `explain` would say first.
     fn error(&mut self, check: &'static str, looked_at: &str, error: &Error) {
-        let mend = error.hint_text().map(str::to_owned).into_iter().collect();
-        self.add(Verdict::Fail, check, looked_at, error.message().to_owned(), mend);
+        let mend = match error.hint_text() {
+            Some(hint) => hint.to_owned(),
+            None => {
+                let profile = self.profile.as_deref().map_or_else(|| "PROFILE".to_owned(), quoted);
+                let known = recognise(&plain(error.message()));
+                let mut steps = known.iter().flat_map(|explanation| explanation.steps);
+                let step = steps.find(|step| **step != DOCTOR).unwrap_or(&"correct what it names, then look again");
+                step.replace("{profile}", &profile)
+            }
+        };
+        self.add(Verdict::Fail, check, looked_at, error.message().to_owned(), vec![mend]);
     }
 }
 
@@ -126,6 +139,8 @@ struct Patient<'a> {
     files: &'a AwsFiles,
     sections: &'a Sections<'a>,
     name: &'a str,
+    /// Why boto3 and the AWS CLI refuse a file as a whole, if they do.
+    refused: Option<&'a Error>,
     /// The profiles from this one to its source, as far as they can be followed.
     lineage: Vec<&'a str>,
     plan: Result<(Plan, Settings)>,
@@ -140,7 +155,13 @@ struct Patient<'a> {
 }
 
 impl<'a> Patient<'a> {
-    fn new(world: &'a World, files: &'a AwsFiles, sections: &'a Sections<'a>, name: &'a str) -> Self {
+    fn new(
+        world: &'a World,
+        files: &'a AwsFiles,
+        sections: &'a Sections<'a>,
+        refused: Option<&'a Error>,
+        name: &'a str,
+    ) -> Self {
         let planned = || Ok((profile::plan(sections, name, world)?, profile::settings(sections, name, world)?));
         let lineage = profile::lineage(sections, name);
         Self {
@@ -148,6 +169,7 @@ impl<'a> Patient<'a> {
             files,
             sections,
             name,
+            refused,
             lineage,
             plan: planned(),
             network: None,
@@ -218,7 +240,9 @@ pub fn examine(files: Result<AwsFiles>, names: &[String], extent: &Extent, world
         [] => sections.profile_names().into_iter().filter(|name| profile::is_served(&sections, name)).collect(),
         names => names.iter().map(String::as_str).collect(),
     };
-    let mut patients: Vec<Patient> = names.iter().map(|name| Patient::new(world, &files, &sections, name)).collect();
+    let refused = refused(&files, &sections).err();
+    let mut patients: Vec<Patient> =
+        names.iter().map(|name| Patient::new(world, &files, &sections, refused.as_ref(), name)).collect();
     if !extent.offline {
         let deadline = Instant::now() + NETWORK_BUDGET;
         patients.iter_mut().for_each(|patient| patient.connect(deadline));
@@ -228,7 +252,7 @@ pub fn examine(files: Result<AwsFiles>, names: &[String], extent: &Extent, world
         report.warn("profiles", &file, "keyrole serves no profile there", &["keyrole setup"]);
     }
     chain::environment(&mut report, &sections, world);
-    line::duplicates(&mut report, &sections);
+    line::whole(&mut report, &files, &sections);
     report.each(CHAIN, &patients, |report, patient| {
         chain::check(report, patient);
         line::check(report, patient, &extent.program);

@@ -1,10 +1,11 @@
 //! Owns the checks of the store: which one it is, whether it keeps what it is given, and what it keeps for a profile.
 
-use super::{Patient, Report};
+use super::{Patient, Report, place};
 use crate::cache::{Fingerprint, SessionCache};
 use crate::credentials::UNUSABLE_SECONDS;
 use crate::output::span;
 use crate::plan::StoreChoice;
+use crate::profile;
 use crate::provider;
 use crate::store::{self, StoreError};
 use crate::world::World;
@@ -18,7 +19,18 @@ pub fn check(report: &mut Report, patient: &Patient) {
         Err(error) => return report.error("round-trip", "`keyrole_store`", &error),
     };
     let is_chosen = plan.store != StoreChoice::Auto;
-    let chosen = if is_chosen { "by `keyrole_store`" } else { "the first that works" };
+    let line = profile::property(patient.sections, patient.name, "store");
+    let (chosen, unset) = match line {
+        _ if !is_chosen => ("the first that works".to_owned(), String::new()),
+        _ if patient.world.var("KEYROLE_STORE").is_some() => {
+            ("by `KEYROLE_STORE`".to_owned(), "unset KEYROLE_STORE".to_owned())
+        }
+        Some(line) => {
+            let place = place(line);
+            (format!("by `{}` in {place}", line.key), format!("remove `{}` in {place}", line.key))
+        }
+        None => ("by `keyrole_store`".to_owned(), String::new()),
+    };
     let looked_at = format!("`{}`, {chosen}: an entry written, read and removed", store.label());
     // Profiles with the same store need not all try it.
     if !report.checks.iter().any(|check| check.check == "round-trip" && check.looked_at == looked_at) {
@@ -28,7 +40,14 @@ pub fn check(report: &mut Report, patient: &Patient) {
                 let what = format!("it took {:.1} ms", began.elapsed().as_secs_f64() * 1000.0);
                 report.ok("round-trip", &looked_at, what);
             }
-            Err(error) => report.fail("round-trip", &looked_at, error.to_string(), &[remedy(&error)]),
+            Err(_) if plan.store == StoreChoice::None => {
+                let what = "nothing is kept: every call asks AWS, and where there is a serial, a person for the code";
+                report.warn("round-trip", &format!("`none`, {chosen}"), what, &[&format!("to keep sessions, {unset}")]);
+            }
+            Err(error) => {
+                let mend = remedy(&error).to_owned() + &if is_chosen { format!(", or {unset}") } else { String::new() };
+                report.fail("round-trip", &looked_at, error.to_string(), &[&mend]);
+            }
         }
         #[cfg(target_os = "linux")]
         if store.label() == "keyutils" {
@@ -36,6 +55,9 @@ pub fn check(report: &mut Report, patient: &Patient) {
         }
         #[cfg(unix)]
         key_file(report, patient.world);
+        if matches!(plan.store, StoreChoice::Auto | StoreChoice::File) {
+            sealed(report, patient.world);
+        }
         if !is_chosen {
             order(report, store.label(), patient.world);
         }
@@ -94,6 +116,29 @@ fn key_file(report: &mut Report, world: &World) {
     if owner != 0 && owner == rustix::process::geteuid().as_raw() && metadata.mode() & 0o077 != 0 {
         let what = format!("others can read the key for sealed files (mode {:o})", metadata.mode() & 0o777);
         report.warn("key-file", &format!("`{path}`"), what, &[&format!("chmod 600 {path}")]);
+    }
+}
+
+/// Tells of sealed sessions that the key does not open; `get` takes them for sessions that are not there.
+fn sealed(report: &mut Report, world: &World) {
+    if !store::row(world).any(|choice| choice == StoreChoice::File) {
+        return;
+    }
+    // Without a usable key that was said already.
+    let Ok(files) = store::open(StoreChoice::File, world) else { return };
+    let names = files.names().unwrap_or_default();
+    let closed = names.iter().filter(|name| matches!(files.get(name), Ok(None))).count();
+    let looked_at = "the sealed files";
+    if closed > 0 {
+        let what = format!("this key does not open {closed} of {}: they were sealed with another one", names.len());
+        let mend = format!(
+            "give that key in `{}` or `{}`; `keyrole logout --all` removes them",
+            store::KEY_FILE_VARIABLE,
+            store::KEY_VARIABLE
+        );
+        report.warn("sealed", looked_at, what, &[&mend]);
+    } else if !names.is_empty() {
+        report.ok("sealed", looked_at, format!("this key opens all {}", names.len()));
     }
 }
 

@@ -30,13 +30,15 @@ const MFA_FAILED: &str = "MultiFactorAuthentication failed";
 const EXPIRED_TOKEN: &str = "ExpiredToken";
 const SIGNATURE: &str = "SignatureDoesNotMatch";
 const VALIDATION: &str = "ValidationError";
-const PROCESS: &str = "Error when retrieving credentials from custom-process";
+/// What is around the words of a helper, and says nothing by itself.
+pub const PROCESS: &str = "Error when retrieving credentials from custom-process";
 const PARTIAL: &str = "Partial credentials found";
 const SSO_EXPIRED: &str = "The SSO session has expired";
 const BAD_REGION: &str = "the region is not valid";
 const UNREACHABLE: &str = "Could not connect to the endpoint URL";
 
-const DOCTOR: &str = "look for mistakes in the profile: `keyrole doctor {profile}`";
+/// The step that always helps.
+pub const DOCTOR: &str = "look for mistakes in the profile: `keyrole doctor {profile}`";
 const WHO_AM_I: &str = "see whom AWS takes you for: `aws sts get-caller-identity --profile {profile}`";
 const REFRESH: &str = "get a new session: `keyrole login --refresh {profile}`";
 const SET_CLOCK: &str = "set the clock: `timedatectl set-ntp true` on Linux, `sudo sntp -sS time.apple.com` on \
@@ -79,9 +81,94 @@ pub const EXPLANATIONS: &[Explanation] = &[
         ],
     },
     Explanation {
+        name: "nobody gave the MFA code",
+        codes: &[],
+        messages: &["nobody gave the MFA code", "the prompt for the MFA code was"],
+        within: Some(PROCESS),
+        meaning: "keyrole asked for the MFA code, and the prompt ended without one.",
+        causes: &[
+            "it was cancelled, or its terminal or window was closed",
+            "nobody saw it in time; it waits 300 s unless `keyrole_prompt_timeout` says otherwise",
+        ],
+        steps: &["give the code in a terminal, then retry: `keyrole login {profile}`"],
+    },
+    Explanation {
+        name: "mfa_process gave no code",
+        codes: &[],
+        messages: &["`mfa_process` of profile"],
+        within: Some(PROCESS),
+        meaning: "The command in `mfa_process`, which is to print the MFA code, did not.",
+        causes: &[
+            "the device is not plugged in, or nobody touched it in time",
+            "the command needs an unlocked agent, a password or a variable that the caller does not have",
+            "it prints more than six digits",
+        ],
+        steps: &["run it by hand in the same surroundings", DOCTOR],
+    },
+    Explanation {
+        name: "no valid session is cached",
+        codes: &[],
+        messages: &["no valid session is cached", "no role's session is cached"],
+        within: None,
+        meaning: "keyrole has no session in its store that is still good.",
+        causes: &[
+            "nobody has logged in since the machine was started; the kernel keyring is in memory only",
+            "the sessions have ended, or the profile was edited since",
+        ],
+        steps: &["get one: `keyrole login {profile}`", "see what is used as the store: `keyrole doctor {profile}`"],
+    },
+    Explanation {
+        name: "a value in the profile that AWS does not take",
+        codes: &[],
+        messages: &["is not a role's ARN", "is not an MFA device's ARN", "is not a whole number of seconds"],
+        within: Some(PROCESS),
+        meaning: "keyrole checks what AWS would refuse before it asks; the message names file, line and key.",
+        causes: &[
+            "the ARN was cut off, or is that of a user, a policy or a session",
+            "a duration has a unit, or is in minutes or hours",
+            "the line below is indented, and so belongs to the value",
+        ],
+        steps: &["correct the line, then: `keyrole doctor {profile}`"],
+    },
+    Explanation {
+        name: "the store `file` has no key",
+        codes: &[],
+        messages: &["the store `file` has no key"],
+        within: Some(PROCESS),
+        meaning: "Sessions are to be kept in sealed files, and nothing was given to seal them with.",
+        causes: &[
+            "neither `KEYROLE_FILE_KEY_FILE` nor `KEYROLE_FILE_KEY` reaches this program",
+            "the key is too short",
+        ],
+        steps: &["set one of the two for whatever runs keyrole, or remove `keyrole_store`", DOCTOR],
+    },
+    Explanation {
+        name: "a file cannot be read",
+        codes: &[],
+        messages: &[
+            "cannot read ` … Permission denied",
+            "cannot read ` … it does not exist",
+            "cannot read ` … No such file",
+            "cannot read ` … it is a directory",
+        ],
+        within: Some(PROCESS),
+        meaning: "keyrole, run as this user, cannot read a file that it was told to.",
+        causes: &[
+            "the file belongs to another user: it was made with sudo, or is mounted into a container",
+            "`AWS_CONFIG_FILE`, `AWS_SHARED_CREDENTIALS_FILE` or a key of the profile names a wrong path",
+        ],
+        steps: &["see whose it is: `ls -l` and the file's path", DOCTOR],
+    },
+    Explanation {
         name: "the profile needs itself",
         codes: &["InfiniteLoopConfig"],
-        messages: &["needs itself: `", "Infinite loop in credential configuration", "profiles formed an infinite loop"],
+        messages: &[
+            "needs itself: `",
+            "it is keyrole itself: `",
+            "runs in a circle: `",
+            "Infinite loop in credential configuration",
+            "profiles formed an infinite loop",
+        ],
         within: Some(PROCESS),
         meaning: "The chain of `source_profile` leads back to a profile that is already part of it.",
         causes: &[
@@ -840,11 +927,12 @@ pub const EXPLANATIONS: &[Explanation] = &[
             "the name is misspelt; names are case-sensitive",
             "`AWS_PROFILE` holds an old name",
             "in `~/.aws/config` the section lacks the word `profile`: `[profile NAME]`",
+            "the name has a space or a quote in it, and stands there without quotes: `[profile \"my name\"]`",
             "the program reads other files: another user (sudo, cron, a container), or `AWS_CONFIG_FILE`",
         ],
         steps: &[
             "see the names: `aws configure list-profiles`",
-            "see which files are read: `keyrole doctor`",
+            DOCTOR,
             "or write the profile: `keyrole setup {profile}`",
         ],
     },

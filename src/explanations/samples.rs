@@ -19,8 +19,44 @@ const SAMPLES: &[(&str, &[&str])] = &[
         &["keyrole: error: did not wait any longer for keyrole (pid 12), asking for an MFA code since 2026-11-20"],
     ),
     (
+        "nobody gave the MFA code",
+        &[
+            "Error when retrieving credentials from custom-process: keyrole: error: the prompt for the MFA code was \
+             closed (end of input)\nkeyrole: hint: run the command again and type the code",
+            "the prompt for the MFA code was cancelled",
+            "nobody gave the MFA code within 300 s",
+        ],
+    ),
+    (
+        "mfa_process gave no code",
+        &["keyrole: error: `mfa_process` of profile `prod` failed (exit status: 1)\nkeyrole: hint: run its command"],
+    ),
+    ("no valid session is cached", &["keyrole: error: no valid session is cached"]),
+    (
+        "a value in the profile that AWS does not take",
+        &[
+            "keyrole: error: profile `prod`: `role_arn` in `/home/me/.aws/config` line 4: `arn:aws:iam::1` is not a \
+             role's ARN: it has the form arn:aws:iam::123456789012:role/NAME",
+            "`mfa_serial` in `/c` line 2: `arn:aws:iam::1:mfa` is not an MFA device's ARN, which has the form",
+            "`duration_seconds` in `/c` line 2: `1h` is not a whole number of seconds from 900 to 43200",
+        ],
+    ),
+    (
+        "the store `file` has no key",
+        &["the store `file` has no key: neither `KEYROLE_FILE_KEY_FILE` nor `KEYROLE_FILE_KEY` is set"],
+    ),
+    (
+        "a file cannot be read",
+        &[
+            "cannot read `/home/me/.aws/config`: Permission denied (os error 13)",
+            "keyrole: error: cannot read `/nowhere`: it does not exist\nkeyrole: hint: the path comes from",
+        ],
+    ),
+    (
         "the profile needs itself",
         &[
+            "keyrole: error: profile `prod`: `credential_process` in `/c` line 2: it is keyrole itself: `prod` → `prod`",
+            "keyrole: error: profile `a` in `/c`: `source_profile` runs in a circle: `a` → `b` → `a`",
             "keyrole: error: profile `prod` needs itself: `prod` → `base` → `prod`",
             "botocore.exceptions.InfiniteLoopConfigError: Infinite loop in credential configuration detected. \
              Attempting to load from profile a which has already been visited. Visited profiles: ['a', 'b']",

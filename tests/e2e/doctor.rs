@@ -1,8 +1,8 @@
 //! `keyrole doctor` finds what is wrong, says what mends it, and is right about which step every SDK takes.
 
 use crate::clients::{cli_v1, cli_v2, venv};
-use crate::support::sts::{ADMIN, Sts};
-use crate::support::{Home, KEYROLE, Run, copy_program};
+use crate::support::sts::{ADMIN, Sts, WEB_IDENTITY};
+use crate::support::{Home, KEYROLE, Output, Run, copy_program};
 use serde_json::Value;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
@@ -10,11 +10,19 @@ use std::time::{Duration, Instant};
 
 /// Runs a doctor and gives the checks of its JSON.
 #[track_caller]
-fn checks(doctor: &Run) -> Vec<Value> {
-    let output = doctor.output();
+pub fn checks(doctor: &Run) -> Vec<Value> {
+    checks_in(&doctor.output())
+}
+
+#[track_caller]
+pub fn checks_in(output: &Output) -> Vec<Value> {
     let document: Value = serde_json::from_str(&output.stdout).unwrap_or_else(|_| panic!("JSON: {output:?}"));
     assert_eq!(document["version"], 1);
     let checks = document["checks"].as_array().unwrap().clone();
+    for check in checks.iter().filter(|check| check["status"] != "ok") {
+        let mend = check["mend"].as_array().unwrap();
+        assert!(!mend.is_empty() && mend.iter().all(|line| line != ""), "nothing mends {check:#}");
+    }
     let failed = checks.iter().filter(|check| check["status"] == "fail").count();
     assert_eq!(
         (document["failed"].as_u64().unwrap(), output.code),
@@ -30,7 +38,7 @@ fn of<'c>(checks: &'c [Value], name: &str, status: &str) -> Vec<&'c Value> {
 
 /// Checks that a finding is there with these words in it or in what mends it.
 #[track_caller]
-fn finds(checks: &[Value], name: &str, status: &str, words: &[&str]) {
+pub fn finds(checks: &[Value], name: &str, status: &str, words: &[&str]) {
     let found = of(checks, name, status);
     let has_all = |check: &&Value| {
         let text = format!("{} {} {:?}", check["looked_at"], check["finding"], check["mend"]);
@@ -130,6 +138,7 @@ fn keys_that_win_over_the_line_are_found_with_the_lines_to_write_instead() {
     let sso = "keyrole_role_arn = x\nsso_account_id = 111122223333\nsso_role_name = A\nsso_start_url = https://x\n\
                sso_region = eu-west-1";
     for (more, mend) in [
+        ("login_session = x".to_owned(), "`keyrole_login_session = x`".to_owned()),
         (format!("role_arn = {ADMIN}"), format!("`keyrole_role_arn = {ADMIN}`")),
         ("source_profile = base".to_owned(), "`keyrole_source_profile = base`".to_owned()),
         (sso.replace("keyrole_role_arn = x\n", ""), "`keyrole_sso_account_id = 111122223333`".to_owned()),
@@ -180,9 +189,92 @@ fn comments_duplicates_misspelt_keys_and_unknown_keys_of_ours_are_found() {
         "[profile prod]\noutput = json\n[profile prod]\n",
         "duplicate",
         "fail",
-        &["`[prod]`"],
+        &["`[profile prod]`"],
     );
     mended_line("keyrole_role_arn", "keyrole_rol_arn", "plan", "fail", &["keyrole_role_arn"]);
+}
+
+#[test]
+fn the_source_profile_is_looked_at_too() {
+    let base = "[profile base]\nregion = eu-west-1\n";
+    for (new, name, words) in [
+        ("[profile base]\nregion = eu-west-1 # home\n", "comment", "`region` in"),
+        ("[profile base]\nregion = eu-west-1\nmfa_serail = x\n", "misspelt", "`mfa_serial`"),
+    ] {
+        mended_line(base, new, name, "warn", &[words, "line"]);
+    }
+}
+
+#[test]
+fn each_value_that_aws_or_keyrole_does_not_take_has_something_that_mends_it() {
+    let role = format!("keyrole_role_arn = {ADMIN}");
+    for (new, mend) in [
+        (format!("{role}\nduration_seconds = 1h"), "correct or remove this line"),
+        (format!("{role}\nkeyrole_store = keyring"), "correct or remove this line"),
+        ("keyrole_role_arn = arn:aws:iam::444455556666:user/me".to_owned(), "copy the whole ARN"),
+        (format!("{role}\nmfa_serial = arn:aws:iam::1:mfa"), "aws iam list-mfa-devices"),
+        (format!("{role}\nkeyrole_prompt = auto\n  output = json"), "an indented line belongs to"),
+    ] {
+        mended_line(&role, &new, "plan", "fail", &[mend]);
+    }
+    let home = Home::new();
+    finds(&checks(&doctor(&home).env("KEYROLE_STORE", "x")), "plan", "fail", &["correct or unset"]);
+    let token = home.path().join("token");
+    home.add_config(&format!(
+        "[profile web]\nregion = eu-west-1\nendpoint_url = {}\nrole_arn = {WEB_IDENTITY}\nweb_identity_token_file = {}\n",
+        home.sts.url(),
+        token.display()
+    ));
+    finds(
+        &checks(&home.keyrole(["doctor", "web", "--json"])),
+        "source-identity",
+        "fail",
+        &["No such file", "whoever issues the token"],
+    );
+}
+
+#[test]
+fn what_is_told_to_a_profile_without_the_line_works() {
+    let home = Home::new();
+    let credentials = std::fs::read_to_string(home.path().join(".aws/credentials")).unwrap();
+    let url = home.sts.url();
+    home.write_config(&format!(
+        "[profile base]\nregion = eu-west-1\nendpoint_url = {url}\nrole_arn = {ADMIN}\nsource_profile = base\n\
+         [profile sso]\nsso_start_url = https://x\nsso_region = eu-west-1\nsso_account_id = 444455556666\n\
+         sso_role_name = A\nregion = eu-west-1\n"
+    ));
+    let found = checks(&home.keyrole(["doctor", "base", "--json", "--offline"]));
+    let setup = "keyrole setup base --source-profile base-keys";
+    finds(&found, "chain", "warn", &["a section of their own, `[base-keys]`", setup]);
+    home.write_credentials(&credentials.replace("[base]", "[base-keys]"));
+    let output = home.keyrole(setup.split(' ').skip(1).chain(["--no-mfa", "--yes"])).output();
+    assert_eq!(output.code, 0, "{output:?}");
+    home.keyrole(["get", "base"]).output().document();
+    // What SSO gives is good for others as it is.
+    let found = checks(&home.keyrole(["doctor", "sso", "--json", "--offline"]));
+    finds(&found, "chain", "ok", &["a source for other profiles", "SSO"]);
+}
+
+#[test]
+fn a_store_that_keeps_nothing_is_named_where_it_is_chosen() {
+    let home = Home::new();
+    home.write_config(&home.default_config("").replace("keyrole_source", "keyrole_store = none\nkeyrole_source"));
+    let found = checks(&doctor(&home));
+    finds(&found, "round-trip", "warn", &["nothing is kept", "remove `keyrole_store` in", ".aws/config` line 7"]);
+    let none = doctor(&home).env("KEYROLE_STORE", "none");
+    finds(&checks(&none), "round-trip", "warn", &["by `KEYROLE_STORE`", "unset KEYROLE_STORE"]);
+}
+
+#[test]
+fn sealed_sessions_that_the_key_does_not_open_are_counted() {
+    let home = Home::new();
+    let with_key = |run: Run, key: &str| run.env("KEYROLE_STORE", "file").env("KEYROLE_FILE_KEY", key);
+    let (key, other) = ("0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210");
+    with_key(home.keyrole(["get", "prod"]), key).output().document();
+    let found = checks(&with_key(doctor(&home), other));
+    finds(&found, "sealed", "warn", &["does not open 1 of 1", "`KEYROLE_FILE_KEY`", "keyrole logout --all"]);
+    assert!(!format!("{found:?}").contains(other), "the key is shown");
+    finds(&checks(&with_key(doctor(&home), key)), "sealed", "ok", &["opens all 1"]);
 }
 
 #[test]
@@ -324,6 +416,9 @@ fn a_device_of_another_account_and_a_program_that_prints_no_code_are_found() {
     let broken = right.replace("echo 123456", "echo locked");
     mended(&home, &broken, &right, "process", "fail", &["must print six digits"]);
     finds(&checks(&doctor(&home)), "process", "ok", &["six digits"]);
+    home.write_config(&foreign);
+    let device = ["aws iam list-mfa-devices --profile base --query \\\"MFADevices[].SerialNumber\\\""];
+    finds(&checks(&doctor(&home)), "serial", "fail", &device);
 }
 
 #[test]
@@ -375,6 +470,10 @@ fn permissions_that_let_others_in_are_found() {
     mode(".aws/credentials", 0o600);
     is_well(&mode(".aws/config", 0o644));
     finds(&mode(".local/state/keyrole", 0o777), "state", "fail", &["chmod 700"]);
+    mode(".local/state/keyrole", 0o700);
+    finds(&mode(".aws", 0o777), "permissions", "fail", &["others can replace", ".aws`", "chmod go-w"]);
+    is_well(&mode(".aws", 0o1777));
+    is_well(&mode(".aws", 0o700));
 }
 
 #[test]
@@ -420,8 +519,8 @@ fn people_get_colours_on_a_terminal_and_plain_text_elsewhere() {
 }
 
 /// The step that botocore itself takes for a profile that the program names, or that `AWS_PROFILE` names.
-fn method_of_botocore(home: &Home, env: &[(&str, &str)], is_explicit: bool) -> String {
-    let profile = if is_explicit { "profile='prod'" } else { "" };
+fn method_of_botocore(home: &Home, env: &[(&str, &str)], profile: Option<&str>) -> String {
+    let profile = profile.map_or_else(String::new, |name| format!("profile={name:?}"));
     let script = format!(
         "import botocore.session\ntry:\n    found = botocore.session.Session({profile}).get_credentials()\n    \
          print(found.method if found else 'none')\nexcept Exception:\n    print('error')\n"
@@ -433,9 +532,9 @@ fn method_of_botocore(home: &Home, env: &[(&str, &str)], is_explicit: bool) -> S
 }
 
 /// The step that an AWS CLI takes, from the table of `aws configure list`.
-fn method_of_cli(home: &Home, cli: &std::path::Path) -> String {
+fn method_of_cli(home: &Home, cli: &std::path::Path, profile: &str) -> String {
     let output =
-        home.run(cli, ["configure", "list", "--profile", "prod"]).env("AWS_EC2_METADATA_DISABLED", "true").output();
+        home.run(cli, ["configure", "list", "--profile", profile]).env("AWS_EC2_METADATA_DISABLED", "true").output();
     let line = output.stdout.lines().find(|line| line.trim_start().starts_with("access_key"));
     // `name  value  type  location`, in columns; the first version may separate them by colons. No value is `<not set>`.
     let words: Vec<&str> = line.unwrap_or_default().split([' ', ':']).filter(|word| !word.is_empty()).collect();
@@ -444,6 +543,22 @@ fn method_of_cli(home: &Home, cli: &std::path::Path) -> String {
         Some(&"set>") | None => "none".to_owned(),
         Some(method) => (*method).to_owned(),
     }
+}
+
+/// The step at which an AWS CLI stops looking, from its trace. From there it goes on to a server, which it cannot reach.
+fn last_step_of_cli(home: &Home, cli: &std::path::Path, env: &[(&str, &str)]) -> String {
+    // What the other one has cached is none of its own.
+    let _ = std::fs::remove_dir_all(home.path().join(".aws/cli"));
+    let run = home.run(cli, ["configure", "list", "--profile", "prod", "--debug"]);
+    let run = run.env("AWS_EC2_METADATA_DISABLED", "true").env("HTTPS_PROXY", "http://127.0.0.1:1");
+    let output =
+        env.iter().fold(run.env("AWS_MAX_ATTEMPTS", "1"), |run, (name, value)| run.env(*name, *value)).output();
+    // It looks for the credentials of the source in the same way.
+    if output.stderr.contains("OperationModel(name=AssumeRole)") {
+        return "assume-role".to_owned();
+    }
+    let mut steps = output.stderr.lines().filter_map(|line| line.split_once("Looking for credentials via: "));
+    steps.next_back().unwrap_or_else(|| panic!("a trace: {output:?}")).1.to_owned()
 }
 
 #[test]
@@ -481,14 +596,62 @@ fn the_verdicts_on_the_chain_are_those_of_botocore_and_of_both_versions_of_the_a
         } else {
             &[]
         };
-        assert_eq!(method_of_botocore(&home, env, true), expected, "botocore: {config}");
-        // The AWS CLI goes on to the server that these name.
-        if !expected.starts_with("assume-role") && expected != "sso" {
-            for cli in [cli_v1(), cli_v2()] {
-                assert_eq!(method_of_cli(&home, &cli), expected, "{}: {config}", cli.display());
-            }
+        assert_eq!(method_of_botocore(&home, env, Some("prod")), expected, "botocore: {config}");
+        for cli in [cli_v1(), cli_v2()] {
+            let method = if expected.starts_with("assume-role") || expected == "sso" {
+                last_step_of_cli(&home, &cli, env)
+            } else {
+                method_of_cli(&home, &cli, "prod")
+            };
+            assert_eq!(method, expected, "{}: {config}", cli.display());
         }
     }
+}
+
+#[test]
+fn what_boto3_and_the_aws_cli_refuse_or_overlook_is_found_although_keyrole_can_read_it() {
+    let home = Home::new();
+    let right = home.default_config("");
+    let named = |header: &str, name: &str| {
+        let quoted = right.replace("get prod", &format!("get \"{name}\""));
+        quoted.replace("[profile prod]", header)
+    };
+    let twice = "[profile prod]\n[profile prod]";
+    for (broken, name, words) in [
+        (format!("\u{feff}{right}"), "prod", "without a byte order mark"),
+        (named(twice, "prod"), "prod", "remove one of the two"),
+        (named("[profile my prod]", "my prod"), "my prod", r#"`[profile \"my prod\"]`"#),
+        (named("[profile a'b]", "a'b"), "a'b", r#"`[profile \"a'b\"]`"#),
+        (named("[ profile prod ]", "prod"), "prod", "`[profile prod]`"),
+        (named("[profile prod] # see [1]", "prod"), "prod", "`[profile prod]`"),
+    ] {
+        home.write_config(&broken);
+        home.keyrole(["get", name]).output().document();
+        let found = checks(&home.keyrole(["doctor", name, "--json", "--offline"]));
+        finds(&found, "chain", "fail", &["boto3 and the AWS CLI", words]);
+        let chain = found.iter().find(|check| check["check"] == "chain").unwrap();
+        assert_eq!(chain["providers"]["boto3"], "error", "{chain:#}");
+        assert_eq!(method_of_botocore(&home, &[], Some(name)), "error", "{broken}");
+        for cli in [cli_v1(), cli_v2()] {
+            assert_eq!(method_of_cli(&home, &cli, name), "error", "{}: {broken}", cli.display());
+        }
+    }
+    // What is well for botocore is well for the doctor.
+    for header in ["[profile \"my prod\"]", "[profile my\\ prod]", "[profile 'my prod'] # why"] {
+        home.write_config(&named(header, "my prod"));
+        let found = checks(&home.keyrole(["doctor", "my prod", "--json", "--offline"]));
+        if header.contains('\\') {
+            continue;
+        }
+        finds(&found, "chain", "ok", &["every SDK runs keyrole"]);
+        assert_eq!(method_of_botocore(&home, &[], Some("my prod")), "custom-process", "{header}");
+    }
+    // Two headers that are written differently are two sections for botocore, and a nested key may come twice.
+    home.write_config(&format!("{right}[profile 'prod']\noutput = json\ns3 =\n  x = 1\n  x = 2\n"));
+    finds(&checks(&home.keyrole(["doctor", "prod", "--json", "--offline"])), "duplicate", "ok", &[]);
+    // The second one replaces the first.
+    finds(&checks(&home.keyrole(["doctor", "prod", "--json", "--offline"])), "chain", "fail", &["line 11 replaces"]);
+    assert_eq!(method_of_botocore(&home, &[], Some("prod")), "none");
 }
 
 #[test]
@@ -496,9 +659,9 @@ fn the_verdicts_on_the_environment_are_those_of_botocore() {
     let home = Home::new();
     let keys = [("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"), ("AWS_SECRET_ACCESS_KEY", "x")];
     let by_variable = [&keys[..], &[("AWS_PROFILE", "prod")]].concat();
-    assert_eq!(method_of_botocore(&home, &by_variable, false), "env");
-    assert_eq!(method_of_botocore(&home, &keys, true), "custom-process");
+    assert_eq!(method_of_botocore(&home, &by_variable, None), "env");
+    assert_eq!(method_of_botocore(&home, &keys, Some("prod")), "custom-process");
     // Both variables, and only one of the profiles is there.
     let both = [("AWS_PROFILE", "nobody"), ("AWS_DEFAULT_PROFILE", "prod")];
-    assert_eq!(method_of_botocore(&home, &both, false), "custom-process");
+    assert_eq!(method_of_botocore(&home, &both, None), "custom-process");
 }

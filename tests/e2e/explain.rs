@@ -109,7 +109,8 @@ fn roles_that_sts_does_not_give() {
     let home = Home::with_mfa();
     for (role, name) in [(CLOSED, "Closed"), (PARTNER, "Partner")] {
         let part = format!("was denied `sts:AssumeRole` on role `{name}` of account 444455556666");
-        assert_explained(&home, assume_role(&home, role, &[], &[]), "AccessDenied for sts:AssumeRole", &[&part]);
+        let parts = [&*part, &format!("`aws iam get-role --role-name {name}`")];
+        assert_explained(&home, assume_role(&home, role, &[], &[]), "AccessDenied for sts:AssumeRole", &parts);
     }
     let code = home.wrong_code();
     let wrong = ["--serial-number", &home.serial, "--token-code", &code];
@@ -265,6 +266,48 @@ fn a_helper_that_fails_by_what_it_said_itself() {
 }
 
 #[test]
+fn what_keyrole_says_is_explained_or_repeated() {
+    let home = Home::with_mfa();
+    home.add_config(
+        "[profile odd]\ncredential_process = sh -c 'echo keyrole: error: it is odd >&2; echo keyrole: hint: turn it >&2; \
+         exit 1'\n",
+    );
+    let clients = who_am_i(&home, &[("AWS_PROFILE", "odd")]);
+    for client in clients {
+        let failure = client.output();
+        let output = explain(&home, failure.stdout + &failure.stderr);
+        assert_eq!(output.code, 0, "{output:?}");
+        assert!(output.stdout.starts_with("keyrole says: it is odd\n\nwhat to do:\n  - turn it\n"), "{output:?}");
+        assert!(output.stdout.contains("also seen: `Error when retrieving credentials"), "{output:?}");
+    }
+    let output = explain(&home, "keyrole: error: it is odd");
+    assert!(output.stdout.contains("keyrole says: it is odd") && output.stdout.contains("`keyrole doctor PROFILE`"));
+
+    let name = "nobody gave the MFA code";
+    let prompt = home.keyrole(["get", "prod"]).on_terminal();
+    prompt.expect("MFA code for ");
+    prompt.send("\u{4}");
+    let closed = prompt.finish();
+    assert_ne!(closed.code, 0, "{closed:?}");
+    let output = explain(&home, closed.stderr);
+    assert!(output.stdout.starts_with(&format!("{name}: ")), "{output:?}");
+    for (text, name) in [
+        ("nobody gave the MFA code within 300 s", name),
+        ("the prompt for the MFA code was cancelled", name),
+        ("no valid session is cached", "no valid session is cached"),
+        ("it is keyrole itself: `prod` → `prod`", "the profile needs itself"),
+        ("`source_profile` runs in a circle: `a` → `b` → `a`", "the profile needs itself"),
+        ("`x` is not a role's ARN: the resource is `role/NAME`", "a value in the profile that AWS does not take"),
+        ("`mfa_process` of profile `prod` failed (exit status: 1)", "mfa_process gave no code"),
+        ("the store `file` has no key: neither is set", "the store `file` has no key"),
+        ("cannot read `/x`: Permission denied (os error 13)", "a file cannot be read"),
+    ] {
+        let output = home.keyrole(["explain", text]).output();
+        assert!(output.stdout.starts_with(&format!("{name}: ")), "{text}: {output:?}");
+    }
+}
+
+#[test]
 fn services_that_cannot_be_reached() {
     let home = Home::with(Sts::start_tls(), "");
     let keys = [("AWS_ACCESS_KEY_ID", &*home.access_key_id), ("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY)];
@@ -340,6 +383,10 @@ fn nothing_of_a_pasted_text_is_shown_but_names() {
         "{output:?}"
     );
     assert!(!output.stdout.contains("hunter2") && !output.stdout.contains("FwoGZXIv"), "{output:?}");
+    let secret = SECRET_ACCESS_KEY;
+    let output = explain(&home, format!("keyrole: error: it is odd {secret} TOKEN=hunter2\nSECRET=hunter2 {secret}"));
+    assert!(output.stdout.starts_with("keyrole says: it is odd **** ****"), "{output:?}");
+    assert!(!output.stdout.contains("hunter2") && !output.stdout.contains(secret), "{output:?}");
 }
 
 #[test]

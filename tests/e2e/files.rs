@@ -1,5 +1,6 @@
 //! Files that are missing, unreadable or full: the AWS files are needed, the state directory is not.
 
+use crate::doctor::{checks, checks_in, finds};
 use crate::support::sts::READER;
 use crate::support::{Home, KEYROLE, Output, Run, copy_program};
 use std::os::unix::fs::PermissionsExt;
@@ -11,21 +12,31 @@ fn is_root() -> bool {
 
 /// Runs keyrole as somebody to whom file permissions mean something.
 fn as_user(home: &Home, uid: u32) -> Run {
+    run_as(home, uid, &["get", "prod"])
+}
+
+/// The same with any arguments.
+fn run_as(home: &Home, uid: u32, arguments: &[&str]) -> Run {
     if !is_root() {
-        return home.keyrole(["get", "prod"]);
+        return home.keyrole(arguments);
     }
     // The build directory may be closed to others.
     let copy = home.path().join("keyrole");
     copy_program(KEYROLE, &copy);
     std::fs::set_permissions(home.path(), PermissionsExt::from_mode(0o755)).unwrap();
     let (uid, gid) = (format!("--reuid={uid}"), format!("--regid={uid}"));
-    home.run(copy, ["get", "prod"]).under(["setpriv", &uid, &gid, "--clear-groups"])
+    home.run(copy, arguments).under(["setpriv", &uid, &gid, "--clear-groups"])
 }
 
 /// Runs keyrole after a shell line that may mount what it likes, as nobody else sees it.
 fn with_mounts(home: &Home, line: &str) -> Output {
+    run_with_mounts(home, line, "get prod")
+}
+
+/// The same with any arguments.
+fn run_with_mounts(home: &Home, line: &str, arguments: &str) -> Output {
     let unshare: &[&str] = if is_root() { &["unshare", "-m"] } else { &["unshare", "-rm"] };
-    let output = home.run("sh", ["-c", &format!("{line} && exec {KEYROLE} get prod")]).under(unshare).output();
+    let output = home.run("sh", ["-c", &format!("{line} && exec {KEYROLE} {arguments}")]).under(unshare).output();
     // A mount that failed would look like a failure of keyrole.
     assert!(!output.stderr.contains("mount"), "{output:?}");
     output
@@ -182,6 +193,29 @@ fn a_full_disk_is_no_reason_to_fail() {
     for inodes in ["100", "2"] {
         works(&Home::new(), &format!("{} && {fill}", state.replace("NR", inodes)));
     }
+}
+
+#[test]
+fn a_state_directory_that_cannot_be_made_or_written_to_is_found_by_the_doctor() {
+    let home = Home::new();
+    let state = home.path().join("state");
+    std::fs::create_dir(&state).unwrap();
+    std::fs::set_permissions(&state, PermissionsExt::from_mode(0o555)).unwrap();
+    std::fs::set_permissions(home.path().join(".aws/credentials"), PermissionsExt::from_mode(0o644)).unwrap();
+    let run = run_as(&home, 65_534, &["doctor", "prod", "--json", "--offline"]).env("XDG_STATE_HOME", &state);
+    finds(&checks(&run), "state", "fail", &["ermission denied", &format!("chmod u+wx {},", state.display())]);
+
+    // Full once the directory itself is there.
+    let full = "mkdir -p \"$HOME/.local/state\" && mount -t tmpfs -o size=64k none \"$HOME/.local/state\" && \
+                mkdir -m 700 \"$HOME/.local/state/keyrole\" && \
+                { cat /dev/zero >\"$HOME/.local/state/zeros\" 2>/dev/null; true; }";
+    let found = checks_in(&run_with_mounts(&Home::new(), full, "doctor prod --json --offline"));
+    finds(&found, "state", "fail", &["No space left", "make room"]);
+
+    let home = Home::new();
+    finds(&checks(&home.keyrole(["doctor", "prod", "--json", "--offline"])), "state", "ok", &["by this user alone"]);
+    let left: Vec<_> = std::fs::read_dir(home.state_dir()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(!left.iter().any(|name| name.to_string_lossy().starts_with("doctor")), "{left:?}");
 }
 
 #[test]

@@ -145,6 +145,7 @@ fn a_profile_of_the_aws_cli_is_converted_with_its_comments_byte_for_byte() {
     worked(&output);
     let process = format!("  addressing_style = path\r\ncredential_process = {KEYROLE} get prod\r\n");
     let new = old
+        .replace('\u{feff}', "")
         .replace("role_arn=", "keyrole_role_arn=")
         .replace("SOURCE_PROFILE :", "keyrole_source_profile :")
         .replace("  addressing_style = path\r\n", &process);
@@ -154,6 +155,58 @@ fn a_profile_of_the_aws_cli_is_converted_with_its_comments_byte_for_byte() {
     let output = setup(&home, &["prod", "--no-mfa", "--yes"]).output();
     assert!(worked(&output).contains("has these lines already"), "{output:?}");
     assert_eq!((config(&home), backups(&home).len()), (new, 1));
+}
+
+#[test]
+fn a_header_that_botocore_overlooks_is_quoted_and_a_mark_at_the_beginning_goes() {
+    let role = format!("role_arn = {ADMIN}\nsource_profile = base\nregion = eu-west-1\n");
+    for (old, name, new) in [
+        ("[profile my prod]", "my prod", "[profile \"my prod\"]"),
+        ("[ profile prod ]", "prod", "[profile prod]"),
+        ("\u{feff}[profile prod]", "prod", "[profile prod]"),
+    ] {
+        let home = home(&format!("{old} # why\n{role}"));
+        let dry_run = setup(&home, &[name, "--no-mfa", "--yes", "--dry-run"]).output();
+        assert!(dry_run.stdout.contains(&format!("\n+{new}")), "{dry_run:?}");
+        worked(&setup(&home, &[name, "--no-mfa", "--yes"]).output());
+        assert!(config(&home).starts_with(new) && config(&home).contains("# why"), "{}", config(&home));
+        let script = "import botocore.session, sys\nprint(botocore.session.Session(profile=sys.argv[1])\
+                      .get_credentials().method)";
+        let botocore = home.run(venv("python"), ["-c", script, name]);
+        assert_eq!(at(&home, botocore).output().stdout, "custom-process\n", "{old}");
+    }
+}
+
+#[test]
+fn a_file_that_botocore_refuses_is_told_first_and_left_alone() {
+    let role = format!("role_arn = {ADMIN}\nsource_profile = base\nregion = eu-west-1\n");
+    for (old, words) in [
+        (format!("[profile prod]\n{role}[profile prod]\noutput = json\n"), "`[profile prod]` stands twice"),
+        (format!("[profile prod]\n{role}[profile other]\nx = 1\nX = 2\n"), "`X` stands twice"),
+    ] {
+        let home = home(&old);
+        for more in [&["--dry-run"][..], &[]] {
+            let output = setup(&home, &[&["prod", "--no-mfa", "--yes"], more].concat()).output();
+            output.fails(2, &["nothing was written", words, "hint: in ", "remove one of the two"]);
+        }
+        assert_eq!((config(&home), backups(&home).len()), (old, 0));
+    }
+    let home = home(&format!("[profile prod]\n{role}"));
+    home.write_credentials("\u{feff}[base]\n");
+    let output = setup(&home, &["prod", "--no-mfa", "--yes"]).output();
+    output
+        .fails(2, &["nothing was written", "credentials` begins with a byte order mark", "without a byte order mark"]);
+}
+
+#[test]
+fn a_key_that_goes_on_in_an_indented_line_is_named_by_the_name_that_it_has() {
+    let old = format!("[profile prod]\nrole_arn = {ADMIN}\ncredential_source = Environment\n  region=eu-west-1\n");
+    let home = home(&old);
+    let output = setup(&home, &["prod", "--no-mfa", "--yes"]).output();
+    output.fails(2, &["nothing was written: `credential_source` in", "line 3", "an indented line belongs to"]);
+    assert!(!output.stderr.contains("keyrole_"), "{output:?}");
+    assert_eq!(config(&home), old);
+    home.keyrole(["get", "prod"]).output().fails(2, &["line 3", "hint: an indented line belongs to the key above it"]);
 }
 
 #[test]
