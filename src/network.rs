@@ -12,23 +12,29 @@ use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::client::dns::{DnsFuture, ResolveDns, ResolveDnsError};
 use aws_smithy_runtime_api::client::http::{
-    HttpConnector, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector, http_client_fn,
+    HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector, http_client_fn,
 };
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::DateTime;
+use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::byte_stream::ByteStream;
 use aws_smithy_types::date_time::Format;
+use http_body_util::Limited;
 use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use std::cell::Cell;
+use std::io;
 use std::mem::ManuallyDrop;
+use std::net::ToSocketAddrs;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
 
 /// Longer than a connection to the other side of the world takes, short enough to try again.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -91,13 +97,14 @@ impl Network {
             .map_err(|error| Error::failed(format!("cannot prepare TLS: {error}")))?;
         let usual =
             HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(READ_TIMEOUT).build();
-        let connector = connector(&usual, &tls);
+        let connector = connector(&usual, &tls, ProxyConfig::from_env());
         let to_sts = connector.clone();
         let http = http_client_fn(move |settings, _| {
-            // The metadata services of AWS are near, or not there; the SDK waits for them less long.
+            // The metadata services of AWS are near, or not there; the SDK waits for them less long. Security: what they
+            // give, and the token they want, is no business of a proxy.
             let is_usual = settings.connect_timeout() == usual.connect_timeout()
                 && settings.read_timeout() == usual.read_timeout();
-            if is_usual { to_sts.clone() } else { self::connector(settings, &tls) }
+            if is_usual { to_sts.clone() } else { self::connector(settings, &tls, ProxyConfig::disabled()) }
         });
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -250,14 +257,49 @@ fn http_request(url: &str) -> Option<HttpRequest> {
     Some(request)
 }
 
-fn connector(settings: &HttpConnectorSettings, tls: &TlsContext) -> SharedHttpConnector {
+fn connector(settings: &HttpConnectorSettings, tls: &TlsContext, proxies: ProxyConfig) -> SharedHttpConnector {
     let connector = Connector::builder()
         .connector_settings(settings.clone())
         .sleep_impl(TokioSleep::new())
-        .proxy_config(ProxyConfig::from_env())
+        .proxy_config(proxies)
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
         .tls_context(tls.clone());
-    SharedHttpConnector::new(connector.build())
+    SharedHttpConnector::new(Bounded(SharedHttpConnector::new(connector.build_with_resolver(Resolver))))
+}
+
+/// A connector whose answers have an end; the SDK reads them whole.
+#[derive(Debug)]
+struct Bounded(SharedHttpConnector);
+
+impl HttpConnector for Bounded {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        /// The longest answer has some 20 kB.
+        const MAX_BYTES: usize = 1 << 20;
+        let answer = self.0.call(request);
+        HttpConnectorFuture::new(async move {
+            Ok(answer.await?.map(|body| SdkBody::from_body_1_x(Limited::new(body, MAX_BYTES))))
+        })
+    }
+}
+
+/// The system's resolver, in a thread; where none can be had, as at a limit of processes, in this one.
+#[derive(Debug, Clone)]
+struct Resolver;
+
+impl ResolveDns for Resolver {
+    fn resolve_dns<'a>(&'a self, name: &'a str) -> DnsFuture<'a> {
+        let name = name.to_owned();
+        DnsFuture::new(async move {
+            let (sender, receiver) = oneshot::channel();
+            let look_up = |name: &str| Ok((name, 0).to_socket_addrs()?.map(|address| address.ip()).collect());
+            let in_thread = name.clone();
+            let found = match thread::Builder::new().spawn(move || drop(sender.send(look_up(&in_thread)))) {
+                Ok(_) => receiver.await.unwrap_or_else(|_| Err(io::Error::other("the resolver has ended"))),
+                Err(_) => look_up(&name),
+            };
+            found.map_err(ResolveDnsError::new)
+        })
+    }
 }
 
 /// Refuses a proxy that cannot be used. The SDK would go past it without a word.

@@ -1,7 +1,7 @@
 //! Every source of the caller's own identity leads to the role.
 
 use crate::support::responder::Responder;
-use crate::support::sts::{ADMIN, DEPLOY, READER, WEB_IDENTITY, WEB_IDENTITY_TOKEN};
+use crate::support::sts::{ADMIN, DEPLOY, READER, Sts, WEB_IDENTITY, WEB_IDENTITY_TOKEN};
 use crate::support::{Home, KEYROLE};
 use serde_json::Value;
 
@@ -257,6 +257,25 @@ fn another_container_endpoint_is_a_miss() {
         home.keyrole(["get", "prod"]).env("AWS_CONTAINER_CREDENTIALS_FULL_URI", url).output().document();
         assert_eq!(home.sts.attempts("AssumeRole"), calls, "{path}");
     }
+}
+
+#[test]
+fn what_a_container_endpoint_gives_goes_through_no_proxy() {
+    let home = Home::with(Sts::start_tls(), "");
+    let credentials = as_metadata(&role_credentials(&home));
+    let endpoint = Responder::start(move |_| Some(credentials.clone()));
+    home.write_config(&with_source(&home, "prod", ADMIN, "credential_source = EcsContainer"));
+    let run = home.keyrole(["get", "prod"]).env("AWS_CONTAINER_CREDENTIALS_FULL_URI", format!("{}/c", endpoint.url()));
+    run.env("AWS_CA_BUNDLE", home.path().join("ca.pem")).env("HTTP_PROXY", "http://127.0.0.1:1").output().document();
+}
+
+#[test]
+fn an_answer_without_an_end_is_not_read_to_its_end() {
+    let home = Home::new();
+    let endpoint = Responder::start(|_| Some("x".repeat(3 << 20)));
+    home.write_config(&with_source(&home, "prod", ADMIN, "credential_source = EcsContainer"));
+    let run = home.keyrole(["get", "prod"]).env("AWS_CONTAINER_CREDENTIALS_FULL_URI", format!("{}/c", endpoint.url()));
+    run.output().fails(1, &["no credentials from the container credentials endpoint", "length limit exceeded"]);
 }
 
 #[test]
