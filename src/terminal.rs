@@ -60,25 +60,25 @@ impl Terminal {
     ///
     /// # Errors
     /// The terminal has gone.
-    pub fn dialogue<'a>(&'a mut self, subject: &'a Subject, patience: Duration) -> Result<Dialogue<'a>> {
+    pub fn dialogue<'a>(&'a mut self, subject: &'a Subject<'_>, patience: Duration) -> Result<Dialogue<'a>> {
         let watch = os::Watch::start(&self.input).map_err(|error| broken(&error))?;
         Ok(Dialogue { terminal: self, watch, subject, patience, deadline: Instant::now() + patience })
     }
 }
 
 /// What somebody is asked for, as errors name it.
-pub struct Subject {
+pub struct Subject<'a> {
     /// A noun: `the MFA code`.
     pub name: &'static str,
     /// What to do if it was not given.
-    pub hint: &'static str,
+    pub hint: &'a str,
 }
 
 /// The questions and answers about one thing. As long as it lives, a signal ends it and not the process.
 pub struct Dialogue<'a> {
     terminal: &'a mut Terminal,
     watch: os::Watch,
-    subject: &'a Subject,
+    subject: &'a Subject<'a>,
     patience: Duration,
     deadline: Instant,
 }
