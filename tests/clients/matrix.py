@@ -711,6 +711,8 @@ def show(names, columns, known, results):
             colour = "\x1b[31m" if word == "FAIL" else "\x1b[32m"
             print(f"{colour}{word:<13}\x1b[0m" if colours else f"{word:<13}", end="")
         print()
+    print("lost: the client keeps our error to itself; the log has it. unsigned: it goes on without credentials, and S3 refuses.\n"
+          "kept: it gives up after so long, says the terminal; what the prompt led to is kept, and the next run is a hit.")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 #
 #   tests/clients/run.sh             all that can be had on this machine; the others have a dash and the reason
 #   tests/clients/run.sh NAME...     only these; an unknown name lists them all
+#   tests/clients/run.sh js "case=at once"
+#                                    these, in this case only
 #   tests/clients/run.sh --ci        all but Java and Terraform, which are large
 #   KEYROLE=PATH tests/clients/run.sh
 #                                    another binary than the debug build
