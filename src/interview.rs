@@ -15,7 +15,7 @@ pub type Check<'a> = &'a dyn Fn(&str) -> std::result::Result<(), String>;
 /// One question.
 pub struct Question<'a> {
     /// What is asked for.
-    pub subject: Subject,
+    pub subject: Subject<'static>,
     /// What stands before the answer.
     pub prompt: &'a str,
     /// What to write on the command line instead.
@@ -96,7 +96,7 @@ impl Interview {
     ///
     /// # Errors
     /// As `ask`.
-    pub fn confirm(&mut self, subject: Subject, text: &str, prompt: &str, offer: &str) -> Result<bool> {
+    pub fn confirm(&mut self, subject: Subject<'static>, text: &str, prompt: &str, offer: &str) -> Result<bool> {
         if self.takes_offers {
             return Ok(true);
         }

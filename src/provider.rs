@@ -127,6 +127,12 @@ impl<'a> Provider<'a> {
         Ok(session)
     }
 
+    /// Tells whether a person answered, and the program behind the question has given up meanwhile: nobody reads the
+    /// answer, or what ran this process was killed (Go's SDK does that, and still holds the pipe).
+    pub fn has_asked_in_vain(&self, is_read: bool) -> bool {
+        self.has_asked && !(is_read && caller::program() == self.program)
+    }
+
     /// Gets the MFA session alone, if the plan has one.
     ///
     /// # Errors

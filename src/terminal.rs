@@ -72,7 +72,7 @@ impl Terminal {
     ///
     /// # Errors
     /// The terminal has gone.
-    pub fn dialogue<'a>(&'a mut self, subject: &'a Subject, patience: Duration) -> Result<Dialogue<'a>> {
+    pub fn dialogue<'a>(&'a mut self, subject: &'a Subject<'_>, patience: Duration) -> Result<Dialogue<'a>> {
         self.begin(subject, patience, true)
     }
 
@@ -80,29 +80,29 @@ impl Terminal {
     ///
     /// # Errors
     /// The terminal has gone.
-    pub fn hidden_dialogue<'a>(&'a mut self, subject: &'a Subject, patience: Duration) -> Result<Dialogue<'a>> {
+    pub fn hidden_dialogue<'a>(&'a mut self, subject: &'a Subject<'_>, patience: Duration) -> Result<Dialogue<'a>> {
         self.begin(subject, patience, false)
     }
 
-    fn begin<'a>(&'a mut self, subject: &'a Subject, patience: Duration, is_echoed: bool) -> Result<Dialogue<'a>> {
+    fn begin<'a>(&'a mut self, subject: &'a Subject<'_>, patience: Duration, is_echoed: bool) -> Result<Dialogue<'a>> {
         let watch = os::Watch::start(&self.input, is_echoed).map_err(|error| broken(&error))?;
         Ok(Dialogue { terminal: self, watch, subject, patience, is_echoed, deadline: Instant::now() + patience })
     }
 }
 
 /// What somebody is asked for, as errors name it.
-pub struct Subject {
+pub struct Subject<'a> {
     /// A noun: `the MFA code`.
     pub name: &'static str,
     /// What to do if it was not given.
-    pub hint: &'static str,
+    pub hint: &'a str,
 }
 
 /// The questions and answers about one thing. As long as it lives, a signal ends it and not the process.
 pub struct Dialogue<'a> {
     terminal: &'a mut Terminal,
     watch: os::Watch,
-    subject: &'a Subject,
+    subject: &'a Subject<'a>,
     patience: Duration,
     is_echoed: bool,
     deadline: Instant,
@@ -280,7 +280,8 @@ mod os {
 
     impl Drop for Interrupts {
         fn drop(&mut self) {
-            self.0.is_over.store(true, Ordering::SeqCst);
+            // Whoever was interrupted is on the way out, and some callers send the signal once more.
+            self.0.is_over.store(self.caught().is_none(), Ordering::SeqCst);
         }
     }
 

@@ -126,13 +126,20 @@ pub fn terminal_size() -> Option<(usize, usize)> {
 /// # Errors
 /// Anything but a closed pipe.
 pub fn print(bytes: &[u8]) -> Result<()> {
+    print_to_reader(bytes).map(|_| ())
+}
+
+/// Does the same, and tells whether there was a reader.
+///
+/// # Errors
+/// As `print`.
+pub fn print_to_reader(bytes: &[u8]) -> Result<bool> {
     #[cfg_attr(not(test), expect(clippy::disallowed_methods, reason = "the one place that writes to stdout"))]
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Error::failed(format!("cannot write to standard output: {error}")))
-        }
-        _ => Ok(()),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Error::failed(format!("cannot write to standard output: {error}"))),
+        Ok(()) => Ok(true),
     }
 }
 

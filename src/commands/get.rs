@@ -6,7 +6,7 @@ use crate::config::AwsFiles;
 use crate::credentials::{Freshness, Session};
 use crate::error::{Error, Result};
 use crate::log::{Event, Log, Record};
-use crate::mfa::{Asker, TokenCode};
+use crate::mfa::{self, Asker, TokenCode};
 use crate::output;
 use crate::plan::{Plan, Role, Settings};
 use crate::profile;
@@ -51,8 +51,17 @@ pub fn run(arguments: &Get, world: &World) -> Result<()> {
     let settings = profile::settings(&sections, &arguments.profile, world)?;
     let refresh = if arguments.refresh { Refresh::Session } else { Refresh::No };
     let options = Options { refresh, asker: Asker::new(given, !arguments.no_prompt, &settings), is_typed: false };
-    let session = Provider::new(world, &plan, &settings, &*store, options).session()?;
-    output::print(&output::document(&session, account(&plan)))
+    let mut provider = Provider::new(world, &plan, &settings, &*store, options);
+    let session = provider.session()?;
+    let is_read = output::print_to_reader(&output::document(&session, account(&plan)))?;
+    if provider.has_asked_in_vain(is_read) && provider::cached(&plan, &*store).is_some() {
+        let name = mfa::quoted(&plan.profile);
+        mfa::tell(&format!(
+            "keyrole: the program did not wait for the code; the session is kept, so run it again \
+             (next time `keyrole login {name}` first)\n"
+        ));
+    }
+    Ok(())
 }
 
 /// Checks `--mfa-code` before anything is sent.

@@ -38,6 +38,12 @@ impl Request<'_> {
         format!("MFA code for {}", Printable(&self.mfa.serial))
     }
 
+    /// Says what to do if there was no answer; some programs do not wait until somebody has found the code.
+    pub fn hint(&self) -> String {
+        let name = super::quoted(&self.plan.profile);
+        format!("run the command again and type the code, or `keyrole login {name}` before it")
+    }
+
     /// Asks until the answer is a code that can be used. `ask` gets what is to be said about the answer before.
     pub fn code(&self, ask: &mut dyn FnMut(&str) -> Result<Secret>) -> Result<TokenCode> {
         let now = || self.world.now();
@@ -62,7 +68,7 @@ impl Request<'_> {
     pub fn code_in(&self, ask: &dyn Fn(&Question) -> Answer) -> std::result::Result<Result<TokenCode>, String> {
         let deadline = Instant::now() + self.patience;
         let mut not_here = None;
-        let cancelled = |what: &str| Error::new(Kind::Cancelled, what).hint("run the command again and type the code");
+        let cancelled = |what: &str| Error::new(Kind::Cancelled, what).hint(self.hint());
         let code = self.code(&mut |notice| {
             let notice = (!notice.is_empty()).then(|| notice.to_owned());
             let text = format!("{}\n{}", self.who(), self.question());

@@ -6,14 +6,14 @@ use super::request::Request;
 use crate::error::Result;
 use crate::terminal::{Subject, Terminal};
 
-const CODE: Subject = Subject { name: "the MFA code", hint: "run the command again and type the code" };
-
 /// Asks for the code of a device until it has six digits that were not used before.
 ///
 /// # Errors
 /// `Cancelled` if the answer is refused, does not come, or a signal ends the dialogue.
 pub fn code(mut terminal: Terminal, request: &Request) -> Result<TokenCode> {
-    let mut dialogue = terminal.dialogue(&CODE, request.patience)?;
+    let hint = request.hint();
+    let subject = Subject { name: "the MFA code", hint: &hint };
+    let mut dialogue = terminal.dialogue(&subject, request.patience)?;
     // Somebody whose code was rejected has read it already.
     let mut before = if request.rejected.is_none() { format!("{}\n", request.who()) } else { String::new() };
     let question = format!("{}: ", request.question());

@@ -228,6 +228,8 @@ fn a_reader_that_has_gone_stops_neither_a_call_nor_a_prompt() {
     terminal.expect("MFA code for ");
     await_no_child_named("true", terminal.pid());
     terminal.send(&format!("{}\n", home.code()));
+    terminal.expect("keyrole: the program did not wait for the code; the session is kept");
+    terminal.expect("`keyrole login prod` first");
     let output = terminal.finish();
     assert_eq!((output.code, output.stderr.as_str(), output.stdout.as_str()), (0, "", ""), "{output:?}");
     home.keyrole(["get", "prod"]).output().document();

@@ -248,7 +248,7 @@ fn the_prompt_names_the_program_behind_its_shell() {
         let shown = terminal.expect("MFA code for ");
         assert!(shown.contains("keyrole for terraform (pid "), "{shown:?}");
         terminal.send("\x04");
-        terminal.finish().fails(4, &["closed (end of input)", "type the code"]);
+        terminal.finish().fails(4, &["closed (end of input)", "type the code", "`keyrole login prod` before it"]);
     }
 }
 

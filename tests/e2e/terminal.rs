@@ -86,7 +86,8 @@ fn a_background_job_of_its_terminal_exits_4_and_is_not_stopped() {
 /// Runs a script as a job of its own, which runs keyrole by `timeout` in the background of its terminal and then reads a
 /// line.
 fn by_timeout(home: &Home) -> Terminal {
-    let script = format!("timeout 60 {KEYROLE} get prod >answer 2>said; code=$?; read line; echo \"$line $code\"");
+    let script =
+        format!("timeout 60 {KEYROLE} get prod >answer 2>said; code=$?; echo back; read line; echo \"$line $code\"");
     std::fs::write(home.path().join("script"), script).unwrap();
     home.run("bash", ["-c", "set -m; sh script; exit 0"]).in_terminal()
 }
@@ -97,7 +98,7 @@ fn a_program_in_the_foreground_that_waits_for_us_lends_it_and_gets_it_back() {
     let terminal = by_timeout(&home);
     terminal.expect("MFA code for ");
     terminal.send(&format!("{}\n", home.code()));
-    home.await_event("issued");
+    terminal.expect("back\r\n");
     terminal.send("mine\n");
     terminal.expect("mine 0\r\n");
     terminal.finish();
@@ -112,7 +113,7 @@ fn a_foreground_that_was_lent_is_given_back_after_ctrl_c_and_cannot_be_stopped()
     // Ctrl-Z is no key then; a job that is stopped would never be waited for.
     terminal.send("\x1a");
     terminal.send("\x03");
-    terminal.expect("^C");
+    terminal.expect("back\r\n");
     terminal.send("mine\n");
     terminal.expect("mine 130\r\n");
     terminal.finish();
