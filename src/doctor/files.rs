@@ -5,6 +5,7 @@ use crate::config::Sections;
 use crate::error::Printable;
 use crate::flight;
 use crate::lock::{create_private_dir, private_file};
+use crate::mfa::quoted;
 use crate::world::World;
 use std::collections::BTreeSet;
 use std::io::{ErrorKind, Write};
@@ -40,7 +41,7 @@ fn state(report: &mut Report, dir: &Path) {
     let looked_at = format!("`{}`", dir.display());
     if let Err(error) = create_private_dir(dir) {
         let mend = if dir.symlink_metadata().is_ok() {
-            format!("chmod 700 {}", dir.display())
+            format!("chmod 700 {}", quoted(&dir.display().to_string()))
         } else {
             let there = dir.ancestors().find(|above| above.exists()).unwrap_or(dir);
             let mend = if there.is_dir() { "chmod u+wx" } else { "move away the file" };
@@ -60,7 +61,7 @@ fn state(report: &mut Report, dir: &Path) {
         Ok(()) => report.ok("state", &looked_at, "the state directory can be written to, by this user alone"),
         Err(error) => {
             let mend = match error.kind() {
-                ErrorKind::PermissionDenied => format!("chmod 700 {}", dir.display()),
+                ErrorKind::PermissionDenied => format!("chmod 700 {}", quoted(&dir.display().to_string())),
                 _ => "make room on its disk, or set `XDG_STATE_HOME` to a directory on another".to_owned(),
             };
             let what = format!("neither the log nor sealed files can be written: {error}");
@@ -79,7 +80,7 @@ fn directory(report: &mut Report, dir: &Path) {
     let mode = metadata.mode() & 0o7777;
     if mode & 0o022 != 0 && mode & STICKY == 0 {
         let what = format!("others can replace the files in it (mode {mode:o}), and so choose what runs in your name");
-        let mend = format!("chmod go-w {}", dir.display());
+        let mend = format!("chmod go-w {}", quoted(&dir.display().to_string()));
         report.fail("permissions", &format!("`{}`", dir.display()), what, &[&mend]);
     }
 }
@@ -98,10 +99,10 @@ fn permissions(report: &mut Report, path: &Path, is_secret: bool) {
     let mode = metadata.mode() & 0o777;
     if mode & 0o022 != 0 {
         let what = format!("others can write to it (mode {mode:o}), and so choose what runs in your name");
-        report.fail("permissions", &looked_at, what, &[&format!("chmod go-w {}", path.display())]);
+        report.fail("permissions", &looked_at, what, &[&format!("chmod go-w {}", quoted(&path.display().to_string()))]);
     } else if is_secret && mode & 0o077 != 0 {
         let what = format!("others can read the keys in it (mode {mode:o})");
-        report.fail("permissions", &looked_at, what, &[&format!("chmod 600 {}", path.display())]);
+        report.fail("permissions", &looked_at, what, &[&format!("chmod 600 {}", quoted(&path.display().to_string()))]);
     } else {
         report.ok("permissions", &looked_at, format!("mode {mode:o}"));
     }

@@ -5,6 +5,10 @@ use crate::error::Printable;
 use crate::mfa;
 use crate::plan::Source;
 use crate::process_line;
+use std::time::{Duration, Instant};
+
+/// How long the program for the code is waited for here; nobody has asked for a code.
+const LIMIT: Duration = Duration::from_secs(4);
 
 /// Checks the device of a profile.
 pub fn check(report: &mut Report, patient: &Patient) {
@@ -32,12 +36,25 @@ pub fn check(report: &mut Report, patient: &Patient) {
     }
     if let Some(command) = &device.process {
         let program = process_line::words(command).into_iter().next().unwrap_or_default();
-        match mfa::run_process(plan, command) {
+        let began = Instant::now();
+        match mfa::run_process(plan, command, LIMIT) {
             Err(_) if process_line::is_missing(&program, patient.world) => {
-                let what = format!("there is no program `{}` on the `PATH`", Printable(&program));
+                // Security: a command in quotes is one word, and may hold the device's seed.
+                let shown = program.split_whitespace().next().unwrap_or_default();
+                let what = match shown == program {
+                    true => format!("there is no program `{}` on the `PATH`", Printable(shown)),
+                    false => "the whole command stands in quotes, which makes it the name of one program".to_owned(),
+                };
                 report.fail("process", "`mfa_process`", what, &["install it, or write its absolute path"]);
             }
             Ok(_) => report.ok("process", "`mfa_process`", "it prints six digits"),
+            Err(_) if began.elapsed() >= LIMIT => {
+                let what = format!(
+                    "it did not answer within {} s; if it waits for a touch, that is as it should be",
+                    LIMIT.as_secs()
+                );
+                report.warn("process", "`mfa_process`", what, &["run its command by hand to see what it waits for"]);
+            }
             Err(error) => report.error("process", "`mfa_process`", &error),
         }
     }

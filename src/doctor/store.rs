@@ -115,7 +115,12 @@ fn key_file(report: &mut Report, world: &World) {
     let owner = metadata.uid();
     if owner != 0 && owner == rustix::process::geteuid().as_raw() && metadata.mode() & 0o077 != 0 {
         let what = format!("others can read the key for sealed files (mode {:o})", metadata.mode() & 0o777);
-        report.warn("key-file", &format!("`{path}`"), what, &[&format!("chmod 600 {path}")]);
+        report.warn(
+            "key-file",
+            &format!("`{path}`"),
+            what,
+            &[&format!("chmod 600 {}", crate::mfa::quoted(&path.to_string()))],
+        );
     }
 }
 

@@ -107,9 +107,9 @@ pub fn without_secrets(mut command: Command) -> Command {
 /// Runs an `mfa_process` and gives its code.
 ///
 /// # Errors
-/// `PersonNeeded` if it gives none.
-pub fn run_process(plan: &Plan, command: &str) -> Result<TokenCode> {
-    process::code(plan, command)
+/// `PersonNeeded` if it gives none within the limit.
+pub fn run_process(plan: &Plan, command: &str, limit: Duration) -> Result<TokenCode> {
+    process::code(plan, command, limit)
 }
 
 /// Gets codes for one run of the program, in this order: the command line, `mfa_process`, the terminal, pinentry, a window
@@ -183,10 +183,10 @@ impl Asker {
             return if code.is_used(used, world.now()) { Err(already()) } else { Ok((code, Origin::CommandLine)) };
         }
         if let Some(command) = mfa.process.as_ref().filter(|_| self.may_run) {
-            let mut code = process::code(plan, command)?;
+            let mut code = process::code(plan, command, process::DEADLINE)?;
             if code.is_used(used, world.now()) {
                 thread::sleep(Duration::from_secs(seconds_to_next_code(world.now()).unsigned_abs()));
-                code = process::code(plan, command)?;
+                code = process::code(plan, command, process::DEADLINE)?;
             }
             return if code.is_used(used, world.now()) { Err(already()) } else { Ok((code, Origin::Process)) };
         }

@@ -10,12 +10,12 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// Long enough to find the key and touch it.
-const DEADLINE: Duration = Duration::from_secs(60);
+pub const DEADLINE: Duration = Duration::from_secs(60);
 /// A code and what may surround it.
 const MAX_OUTPUT_BYTES: u64 = 4096;
 
 /// Runs the command and takes the code from its output.
-pub fn code(plan: &Plan, command: &str) -> Result<TokenCode> {
+pub fn code(plan: &Plan, command: &str, limit: Duration) -> Result<TokenCode> {
     // Security: neither the command nor what it printed is shown; they may hold the device's seed or a code.
     let failed = |why: String| {
         Error::new(Kind::PersonNeeded, format!("`mfa_process` of profile `{}` {why}", plan.profile))
@@ -43,7 +43,7 @@ pub fn code(plan: &Plan, command: &str) -> Result<TokenCode> {
         None => spawn(without_secrets(child::shell(command))),
     };
     let child = spawned.map_err(|error| failed(format!("cannot be run: {error}")))?;
-    let finished = child::finish(child, DEADLINE, MAX_OUTPUT_BYTES).map_err(failed)?;
+    let finished = child::finish(child, limit, MAX_OUTPUT_BYTES).map_err(failed)?;
     if !finished.status.success() {
         return Err(failed(format!("failed ({})", finished.status)));
     }

@@ -9,7 +9,7 @@
 #   KEYROLE=PATH tests/clients/run.sh
 #                                    another binary than the debug build
 #
-# A client comes from Debian's packages (as root, or through sudo), from PyPI, npm or crates.io, and is kept in
+# A client comes from Debian's packages (as root, or through sudo), from PyPI, npm or Cargo's registry, and is kept in
 # tests/clients/.installed. Then nothing is fetched any more: where the kernel allows it, the cells run in a network namespace
 # of their own, which has only loopback. Two minutes of a run are two sessions that end and somebody who thinks for a minute.
 set -eu

@@ -443,6 +443,19 @@ fn a_certificate_that_is_not_trusted_and_a_port_where_nobody_listens_are_found()
 }
 
 #[test]
+fn a_program_for_the_code_that_waits_for_a_touch_is_not_waited_for_and_no_seed_is_shown() {
+    let home = Home::new();
+    home.write_config(&home.default_config(&format!("mfa_serial = {}\nmfa_process = sleep 300\n", home.serial)));
+    let output = home.keyrole(["doctor", "prod"]).output();
+    assert!(output.stdout.contains("it did not answer within 4 s; if it waits for a touch"), "{output:?}");
+    let process = "mfa_process = \"oathtool --totp -b HUNTER2\"";
+    home.write_config(&home.default_config(&format!("mfa_serial = {}\n{process}\n", home.serial)));
+    let output = home.keyrole(["doctor", "prod"]).output();
+    assert!(output.stdout.contains("the whole command stands in quotes"), "{output:?}");
+    assert!(!output.stdout.contains("HUNTER2") && !output.stderr.contains("HUNTER2"), "{output:?}");
+}
+
+#[test]
 fn a_dead_network_is_told_within_ten_seconds() {
     let home = Home::new();
     // The connection is taken and never answered.
