@@ -57,9 +57,10 @@ def check(is_right, problem):
 # Installing. Each function gives the version.
 
 
-def output(*words, **options):
+def output(*words, timeout=600, **options):
+    streams = {"capture_output": True, "text": True, "stdin": subprocess.DEVNULL}
     try:
-        return subprocess.run(words, check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL, **options).stdout.strip()
+        return subprocess.run(words, check=True, timeout=timeout, **streams, **options).stdout.strip()
     except FileNotFoundError:
         raise Missing(f"there is no {words[0]}") from None
     except subprocess.CalledProcessError as error:
@@ -651,7 +652,7 @@ def install(names):
         try:
             output(*apt, "update")
             output(*apt, "install", "-y", "--no-install-recommends", *lacking)
-        except Missing as why:
+        except (Missing, subprocess.TimeoutExpired) as why:
             print(f"not installed: {why}")
 
     def known(name):
@@ -690,6 +691,11 @@ def main(arguments):
         thread.start()
     for thread in threads:
         thread.join()
+    # On a machine with much else to do, an SDK may run out of its own patience. What fails twice, and alone, is wrong.
+    for name, case in [cell for cell, word in results.items() if word == "FAIL"]:
+        run_cell(name, case, results)
+        if results[name, case] != "FAIL":
+            results[name, case] += ", 2nd"
     moto.stdin.close()
     moto.wait()
     show(names, [column for column in COLUMNS if column in cases], known, results)
@@ -711,6 +717,8 @@ def show(names, columns, known, results):
             colour = "\x1b[31m" if word == "FAIL" else "\x1b[32m"
             print(f"{colour}{word:<13}\x1b[0m" if colours else f"{word:<13}", end="")
         print()
+    if any(word.endswith(", 2nd") for word in results.values()):
+        print("2nd: only the second try, alone, was as it should be; what the first one did is above.")
     print("lost: the client keeps our error to itself; the log has it. unsigned: it goes on without credentials, and S3 refuses.\n"
           "kept: it gives up after so long, says the terminal; what the prompt led to is kept, and the next run is a hit.")
 
