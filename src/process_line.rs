@@ -1,5 +1,6 @@
-//! Owns what a command line is to shells and SDKs, and the `credential_process` line: this program's path and a profile's name, written so that every SDK runs it alike,
-//! those that take it apart at spaces as well as those that give it to a shell.
+//! Owns what a command line is to shells and SDKs, and the `credential_process` line: this program's path and a profile's
+//! name, written so that every SDK runs it alike, those that take it apart at spaces as well as those that give it to a
+//! shell.
 
 use crate::error::{Error, Result};
 use crate::profile::names_keyrole;

@@ -38,6 +38,7 @@ pub fn lender(_console: &File) -> Option<()> {
 pub struct Interrupts(());
 
 impl Interrupts {
+    /// Begins to catch it.
     pub fn catch() -> io::Result<Self> {
         console::catch_interrupts(true).map(Self)
     }

@@ -140,6 +140,20 @@ fn a_window_that_is_closed_cancels_and_one_that_nobody_answers_ends_in_time() {
 }
 
 #[test]
+fn a_program_in_the_place_of_a_window_that_asks_nobody_is_no_window() {
+    let home = Home::with_mfa();
+    let display = Display::start();
+    let bin = home.path().join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    for name in ["zenity", "kdialog"] {
+        std::os::unix::fs::symlink("/bin/true", bin.join(name)).unwrap();
+    }
+    let path = format!("{}:/usr/bin:/bin", bin.display());
+    let run = get(&home, "gui").env("DISPLAY", &display.name).env("PATH", path);
+    run.output().fails(4, &["profile `prod` needs an MFA code, but no window was opened"]);
+}
+
+#[test]
 fn kdialog_is_the_window_of_kde() {
     let display = Display::start();
     let home = Home::with_mfa();
