@@ -66,8 +66,9 @@ pub fn allow_waiting() {
 pub fn finish(mut child: Child, limit: Duration, max_bytes: u64) -> Result<Finished, String> {
     let deadline = Instant::now() + limit;
     let (sender, end) = mpsc::channel();
-    let stdout = child.stdout.take().map(|stream| listen(stream, max_bytes, sender.clone()));
-    let stderr = child.stderr.take().map(|stream| listen(stream, max_bytes, sender));
+    let stdout = child.stdout.take().map(|stream| listen(stream, max_bytes, false, sender.clone()));
+    // What is said beyond the limit is read and dropped: it is no reason to end whoever says it.
+    let stderr = child.stderr.take().map(|stream| listen(stream, max_bytes, true, sender));
     let (stdout, stderr) = match (stdout.transpose(), stderr.transpose()) {
         (Ok(stdout), Ok(stderr)) => (stdout, stderr),
         (Err(error), _) | (_, Err(error)) => {
@@ -97,13 +98,22 @@ pub fn finish(mut child: Child, limit: Duration, max_bytes: u64) -> Result<Finis
     while looks > 0 && end.recv_timeout(LOOK_SOON) == Err(mpsc::RecvTimeoutError::Timeout) {
         looks -= 1;
     }
-    Ok(Finished { stdout: heard(stdout), stderr: heard(stderr), status })
+    let stdout = heard(stdout);
+    if stdout.len() as u64 >= max_bytes {
+        return Err(format!("printed {max_bytes} bytes or more, which is no answer"));
+    }
+    Ok(Finished { stdout, stderr: heard(stderr), status })
 }
 
 type Heard = Arc<Mutex<SecretBytes>>;
 
 /// Reads a stream in a thread of its own, which drops the sender at its end.
-fn listen(mut stream: impl Read + Send + 'static, max_bytes: u64, end: mpsc::Sender<()>) -> std::io::Result<Heard> {
+fn listen(
+    mut stream: impl Read + Send + 'static,
+    max_bytes: u64,
+    drops_rest: bool,
+    end: mpsc::Sender<()>,
+) -> std::io::Result<Heard> {
     /// A pipe holds no more.
     const PIPE_BYTES: usize = 64 * 1024;
     let max_bytes = usize::try_from(max_bytes).unwrap_or(PIPE_BYTES);
@@ -118,7 +128,7 @@ fn listen(mut stream: impl Read + Send + 'static, max_bytes: u64, end: mpsc::Sen
             let room = max_bytes - all.len();
             all.extend_from_slice(&piece[..length.min(room)]);
             // Whoever never stops printing is not listened to for ever.
-            if length > room {
+            if length > room && !drops_rest {
                 break;
             }
         }

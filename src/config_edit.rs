@@ -417,17 +417,22 @@ impl Curtain {
         let at = content.find(['=', ':']).map_or(content.len(), |at| at + 1);
         let (name, value) = content.split_at(at);
         let name = name.to_ascii_lowercase();
-        let is_secret = SECRET.iter().any(|key| name.contains(key)) && !names_keyrole(value);
+        let words: Vec<&str> = value.split_ascii_whitespace().collect();
+        // Of a line of ours nothing is secret; of another's the program tells whose it was.
+        let is_process = name.contains("credential_process");
+        let is_ours = is_process && matches!(words[..], [program, "get", _] if names_keyrole(program));
+        let secret = SECRET.iter().find_map(|key| name.find(key).map(|at| at + key.len())).filter(|_| !is_ours);
         if !is_comment {
-            self.hides_below = is_secret.then_some(depth);
+            self.hides_below = secret.map(|_| depth);
         }
-        // The program of another line tells whose it was.
-        let program = value.len() - value.trim_ascii_start().len();
-        let program = value[program..].find(' ').map_or(value.len(), |end| program + end);
-        match is_secret {
-            false => content,
-            true if name.contains("credential_process") => &content[..at + program],
-            true => &content[..at],
+        match (secret, words.first()) {
+            (None, _) => content,
+            (Some(_), Some(program)) if is_process && at < content.len() && !program.contains('=') => {
+                let begin = value.len() - value.trim_ascii_start().len();
+                &content[..at + begin + program.len()]
+            }
+            // Where there is no `=`, what follows the key is as good as its value.
+            (Some(end), _) => &content[..if at < content.len() { at } else { end }],
         }
     }
 }
@@ -535,6 +540,24 @@ mod tests {
             "{}",
             config.diff("config")
         );
+    }
+
+    #[test]
+    fn a_diff_shows_of_commands_at_most_the_program() {
+        for (line, shown) in [
+            ("credential_process = VAULT_TOKEN=LEAK /usr/bin/helper", "credential_process = ****"),
+            ("credential_process = /usr/bin/helper\t--password\tLEAK", "credential_process = /usr/bin/helper ****"),
+            ("credential_process = keyrole get x && other LEAK", "credential_process = keyrole ****"),
+            ("mfa_process = keyrole LEAK", "mfa_process = ****"),
+            ("# aws_secret_access_key LEAK", "# aws_secret_access_key ****"),
+            ("credential_process = /bin/keyrole get a", "credential_process = /bin/keyrole get a"),
+        ] {
+            let text = format!("[profile a]\n{line}\nregion = eu-west-1\n");
+            let mut config = ConfigEdit::new(&text);
+            config.set("a", "region", "eu-west-3").unwrap();
+            let diff = config.diff("config");
+            assert!(!diff.contains("LEAK") && diff.contains(&format!(" {shown}\n")), "{line}: {diff}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@
 use crate::config::AwsFiles;
 use crate::error::{Error, Result};
 use crate::lock::{create_private_dir, private_file};
+use crate::secret::Secret;
 use sha2::{Digest, Sha256};
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -102,6 +103,26 @@ impl<'a> ConfigFile<'a> {
         fs::rename(&backup, &self.target).map_err(|error| self.failed(&error))
     }
 
+    /// Tells whether both are one file.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.target == other.target
+    }
+
+    /// Finds the backups of every command that hold a secret.
+    pub fn backups_with(&self, secret: &Secret) -> Vec<PathBuf> {
+        let name = self.target.file_name().unwrap_or_default().to_string_lossy();
+        let prefixes = [SETUP_BACKUP, KEYS_BACKUP].map(|backup| format!("{name}{backup}"));
+        let entries = self.target.parent().and_then(|dir| fs::read_dir(dir).ok()).into_iter().flatten().flatten();
+        let backups = entries.filter(|entry| {
+            let name = entry.file_name();
+            prefixes.iter().any(|prefix| name.to_string_lossy().starts_with(prefix))
+        });
+        let holds = |path: &PathBuf| {
+            fs::read_to_string(path).map(Secret::new).is_ok_and(|text| text.expose().contains(secret.expose()))
+        };
+        backups.map(|entry| entry.path()).filter(holds).collect()
+    }
+
     /// Makes sure that the file can be replaced.
     ///
     /// # Errors
@@ -119,9 +140,16 @@ impl<'a> ConfigFile<'a> {
     /// out. The lock is on the directory, which is there whatever is done to the file.
     #[cfg(unix)]
     fn keep_others_out(&self) -> Option<File> {
+        /// It takes another keyrole some milliseconds; whoever else locks a directory is not waited for.
+        const LOOKS: u32 = 200;
         let dir = File::open(self.target.parent()?).ok()?;
-        dir.lock().ok()?;
-        Some(dir)
+        for _ in 0..LOOKS {
+            if dir.try_lock().is_ok() {
+                return Some(dir);
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        None
     }
 
     /// Windows opens no directory.

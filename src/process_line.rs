@@ -52,6 +52,12 @@ pub fn line(program: &Path, profile: &str) -> Result<String> {
         return Err(Error::usage(format!("keyrole is at `{shown}`, a path that some SDKs cannot run"))
             .hint("make a link to it whose path is only letters, digits and `/-_.`, and run `setup` by that"));
     };
+    if !names_keyrole(path) {
+        return Err(Error::usage(format!(
+            "this program is called `{path}`, by which nobody knows keyrole in a profile's line"
+        ))
+        .hint("make a link to it that is called `keyrole`, and run it by that"));
+    }
     let is_plain = |c: char| is_plain(c) || c == '/';
     if profile.chars().all(is_plain) && !profile.starts_with('-') {
         return Ok(format!("{path} get {profile}"));

@@ -112,20 +112,26 @@ impl<'a> KeyStores<'a> {
     /// # Errors
     /// A store that may have it could not be asked.
     pub fn forget(&self, id: &str) -> Result<bool> {
-        let mut was_there = false;
+        let (mut was_there, mut has_answered, mut unsure) = (false, false, Vec::new());
         for store in &self.0 {
             let deleted = match store.delete(&entry(id)) {
                 Err(StoreError::Closed(_)) => store.unlock().and_then(|()| store.delete(&entry(id))),
                 deleted => deleted,
             };
             match deleted {
-                Ok(deleted) => was_there |= deleted,
-                // What is not there holds nothing that can be found.
-                Err(StoreError::Unavailable(_)) => {}
+                Ok(deleted) => {
+                    was_there |= deleted;
+                    has_answered = true;
+                }
+                // Sealed files are there, whatever keeps this process from them; a daemon that is not there holds nothing.
+                Err(StoreError::Unavailable(why)) if store.label() == "file" => {
+                    return Err(cannot_tell(id, &why));
+                }
+                Err(StoreError::Unavailable(why)) => unsure.push(why),
                 Err(error) => return Err(Error::failed(format!("cannot remove the access key `{id}`: {error}"))),
             }
         }
-        Ok(was_there)
+        if has_answered { Ok(was_there) } else { Err(cannot_tell(id, &unsure.join("; "))) }
     }
 }
 
@@ -137,12 +143,20 @@ impl Missing {
         let error = Error::new(kind, what);
         if self.is_closed {
             error.hint(format!("unlock the keyring of your desktop, for which `keyrole login {name}` asks, then retry"))
+        } else if self.why.contains("only this user can write to") {
+            error.hint("take the permission to write there from others: `chmod 700` the directory")
         } else if self.is_sure {
             error.hint(format!("`keyrole keys add {name}` puts it there"))
         } else {
             error.hint(format!("{}; if it is lost, `keyrole keys add {name}` puts it there anew", start_one()))
         }
     }
+}
+
+fn cannot_tell(id: &str, why: &str) -> Error {
+    Error::failed(format!("cannot tell whether a store still has the access key `{id}`: {why}")).hint(
+        "give the store what it needs; if it is gone for good, take `keyrole_aws_access_key_id` out of the profile by hand",
+    )
 }
 
 const NO_STORE: &str = "there is no persistent store on this machine";

@@ -205,7 +205,7 @@ mod os {
     use crate::caller;
     use crate::sys::set_foreground;
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    use rustix::process::{Pid, getpgrp};
+    use rustix::process::{Pid, Signal, getpgrp, kill_process_group};
     use rustix::termios::{self, InputModes, LocalModes, OptionalActions, OutputModes, SpecialCodeIndex, Termios};
     use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
     use std::fs::File;
@@ -371,6 +371,10 @@ mod os {
                 let _ = termios::tcsetattr(&terminal, OptionalActions::Now, &modes);
                 if let Some(lender) = self.lender {
                     let _ = set_foreground(&terminal, lender);
+                    // Ctrl-C was meant for the script as well, which has not seen it.
+                    if self.interrupts.caught() == Some(SIGINT) {
+                        let _ = kill_process_group(lender, Signal::INT);
+                    }
                 }
             }
         }

@@ -24,6 +24,7 @@ use crate::output;
 use crate::plan::{Plan, Settings, Source};
 use crate::process_line;
 use crate::profile;
+use crate::secret::Secret;
 use crate::sts::{Identity, Sts};
 use crate::world::World;
 use std::ffi::OsStr;
@@ -99,6 +100,11 @@ impl<'a> Edits<'a> {
 
     /// Makes sure that what has to be written can be, before anything else is done.
     fn check_writable(&self) -> Result<()> {
+        let [(config, _), (credentials, _)] = self.each();
+        if config.is_same(&credentials) {
+            return Err(Error::usage("the config file and the credentials file are one and the same")
+                .hint("give `AWS_CONFIG_FILE` and `AWS_SHARED_CREDENTIALS_FILE` different values for `keyrole keys`"));
+        }
         self.each().iter().filter(|(_, edit)| edit.is_changed()).try_for_each(|(file, _)| file.check_writable())
     }
 
@@ -109,9 +115,17 @@ impl<'a> Edits<'a> {
         Ok(())
     }
 
-    /// Gives the backups that were made when the files became what they will be, in this run or in one that was cut off.
-    fn backups(&self) -> Vec<PathBuf> {
-        self.each().iter().filter_map(|(file, edit)| file.backup_before(edit.text().expose())).collect()
+    /// Gives the backups that were made when the files became what they will be, in this run or in one that was cut off,
+    /// and all others that hold the secret.
+    fn backups(&self, secret: &Secret) -> Vec<PathBuf> {
+        let mut backups: Vec<PathBuf> = Vec::new();
+        for (file, edit) in self.each() {
+            backups.extend(file.backup_before(edit.text().expose()));
+            backups.extend(file.backups_with(secret));
+        }
+        backups.sort();
+        backups.dedup();
+        backups
     }
 
     /// Removes the backups that this run has made. What they are good for is undone by another command, and there is no
@@ -145,6 +159,15 @@ fn users_of<'s>(sections: &'s Sections, id: &str, world: &World) -> Vec<&'s str>
         matches!(key, Ok(Some(Source::StoredKey { access_key_id, .. })) if access_key_id == id)
     };
     sections.profile_names().into_iter().filter(uses).collect()
+}
+
+/// Finds a profile that has a key in plain text.
+fn plain_user_of<'s>(sections: &'s Sections, id: &str, world: &World) -> Option<&'s str> {
+    let uses = |name: &&str| {
+        let key = profile::own_key(sections, name, world);
+        matches!(key, Ok(Some(Source::Keys { access_key_id, .. })) if access_key_id == id)
+    };
+    sections.profile_names().into_iter().find(uses)
 }
 
 /// Gives the properties of a profile with this key, with the prefix and without it, the one that wins first.

@@ -70,7 +70,7 @@ pub fn run(arguments: &Login, world: &World) -> Result<()> {
     });
     progress.end();
     let signed_out = std::mem::take(&mut *locked(&signed_out));
-    let signed_in = sign_in(&plans, signed_out, &settle, world)?;
+    let signed_in = sign_in(&plans, signed_out, &settle, &|| progress.end(), world)?;
     at_once(signed_in, &|index| settle(index, fetch(index)));
     progress.end();
     warning::give(plans.iter().flatten().map(|(plan, settings)| (plan, settings)), world);
@@ -113,6 +113,7 @@ fn sign_in(
     plans: &[Result<(Plan, Settings)>],
     signed_out: Vec<(usize, Error)>,
     settle: &dyn Fn(usize, Result<Session>),
+    clear: &dyn Fn(),
     world: &World,
 ) -> Result<Vec<usize>> {
     let mut outcomes: Vec<(Vec<&str>, Result<bool>)> = Vec::new();
@@ -123,6 +124,7 @@ fn sign_in(
         let outcome = match outcomes.iter().find(|(earlier, _)| *earlier == of) {
             Some((_, outcome)) => outcome.clone(),
             None => {
+                clear();
                 let outcome = sign_in::offer(plan, settings, &why, world);
                 outcomes.push((of, outcome.clone()));
                 outcome

@@ -82,13 +82,12 @@ pub fn run(arguments: &Setup, called: Option<&OsStr>, world: &World) -> Result<(
             Ok(found) => found,
             Err(error) => {
                 let subject = Subject { name: "the confirmation", hint: NOTHING_WRITTEN };
-                let goes_on = !arguments.yes
-                    && error.signal().is_none()
-                    && interview
-                        .confirm(subject, &format!("{error}\n"), "write it all the same?", "no")
-                        .unwrap_or(false);
-                if !goes_on {
-                    return Err(error);
+                let is_asked = !arguments.yes && error.signal().is_none();
+                let ask = || interview.confirm(subject, &format!("{error}\n"), "write it all the same?", "no");
+                match is_asked.then(ask).and_then(Result::ok) {
+                    Some(true) => {}
+                    Some(false) => return Err(Error::new(error.kind(), "nothing was written")),
+                    None => return Err(error),
                 }
                 String::new()
             }

@@ -55,8 +55,10 @@ pub fn credentials(plan: &Plan, profile: &str, line: &str, limit: Duration) -> R
     // Security: the parser's own words could hold a piece of the text.
     let document: Document = serde_json::from_slice(&finished.stdout)
         .map_err(|error| unusable(format!("line {} is not its document, version 1", error.line())))?;
-    let (secret_access_key, session_token) =
-        (Secret::new(document.secret_access_key), document.session_token.map(Secret::new));
+    let (secret_access_key, session_token) = (
+        Secret::new(document.secret_access_key),
+        document.session_token.filter(|token| !token.is_empty()).map(Secret::new),
+    );
     if document.version != 1 {
         return Err(unusable(format!("this is version {} of its document, not 1", document.version)));
     }

@@ -7,7 +7,7 @@ use crate::support::{Home, KEYROLE, Output, PATIENCE, Run};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -307,6 +307,78 @@ fn without_a_terminal_the_backup_stays_unless_a_flag_says_otherwise() {
     let home = home("");
     keys(&home, &["import", "base"]).output().fails(4, &["the confirmation is missing", "add `--yes`"]);
     assert_eq!((names(&home).len(), entries(&home).len()), (2, 0));
+}
+
+/// Gives the same key to another profile, in plain text.
+fn give_to_other(home: &Home) {
+    let credentials = file(home, "credentials");
+    home.write_credentials(&format!("{credentials}\n{}", credentials.replace("[base]", "[other]")));
+}
+
+#[test]
+fn every_backup_that_holds_the_secret_is_offered_for_deletion() {
+    let home = home("");
+    give_to_other(&home);
+    worked(&keys(&home, &["import", "base", "--yes", "--keep-backup"]).output());
+    assert_eq!(backups(&home).len(), 2);
+    let run = keys(&home, &["import", "other", "--yes", "--delete-backup"]);
+    worked(&run.env("AWS_ENDPOINT_URL_STS", home.sts.url()).output());
+    let with_secret = backups(&home).into_iter().filter(|path| fs::read_to_string(path).unwrap().contains(SECRET));
+    assert_eq!(with_secret.count(), 0);
+}
+
+#[test]
+fn an_import_that_fails_takes_nothing_from_one_that_did_not() {
+    let home = home("");
+    let terminal = keys(&home, &["import", "base"]).on_terminal();
+    terminal.expect("do this? [yes]: ");
+    import(&home);
+    home.sts.fail_next(1, Fault::AccessDenied);
+    terminal.send("yes\n");
+    assert_ne!(terminal.finish().code, 0);
+    get(&home, "base").output().document();
+}
+
+#[test]
+fn a_config_file_that_is_the_credentials_file_as_well_is_refused() {
+    let home = home("");
+    let both = home.path().join("both");
+    fs::write(&both, file(&home, "config") + &file(&home, "credentials").replace("[base]", "[default]")).unwrap();
+    let run = keys(&home, &["import", "default", "--yes"]).env("AWS_CONFIG_FILE", &both);
+    let run = run.env("AWS_ENDPOINT_URL_STS", home.sts.url());
+    run.env("AWS_SHARED_CREDENTIALS_FILE", &both).output().fails(2, &["are one and the same"]);
+    assert_eq!(entries(&home).len(), 0);
+}
+
+#[test]
+fn a_key_that_another_profile_has_in_plain_text_is_not_rotated_away_from_it() {
+    let home = home("");
+    give_to_other(&home);
+    keys(&home, &["rotate", "prod", "--yes"])
+        .output()
+        .fails(2, &["`base` is plain text", "`keyrole keys import base`"]);
+    import(&home);
+    let output = keys(&home, &["rotate", "base", "--yes"]).output();
+    output.fails(2, &["profile `other` has the same access key", "`keyrole keys import other` first"]);
+    assert_eq!(named(&home), home.access_key_id);
+}
+
+#[test]
+fn a_key_is_not_said_to_be_removed_where_its_store_could_not_be_asked() {
+    let home = home("");
+    import(&home);
+    let config = file(&home, "config");
+    let dir = home.state_dir().join("keys");
+    fs::set_permissions(&dir, fs::Permissions::from_mode(0o777)).unwrap();
+    keys(&home, &["remove", "base", "--yes"])
+        .output()
+        .fails(1, &["cannot tell whether", "only this user can write to"]);
+    assert_eq!(file(&home, "config"), config);
+    get(&home, "base").output().fails(1, &["`chmod 700` the directory"]);
+    let without_key = home.keyrole(["keys", "remove", "base", "--yes"]).output();
+    assert_eq!((without_key.code, file(&home, "config")), (1, config), "{without_key:?}");
+    fs::set_permissions(&dir, fs::Permissions::from_mode(0o700)).unwrap();
+    worked(&keys(&home, &["remove", "base", "--yes"]).output());
 }
 
 #[test]

@@ -111,6 +111,16 @@ fn what_another_program_said_is_not_logged() {
 }
 
 #[test]
+fn another_program_may_say_much_and_give_an_empty_token() {
+    let home = Home::new();
+    let keys = keys_of(&home).replace('}', ",\"SessionToken\":\"\"}");
+    let process = lay_out(&home, keys).replace("= cat", "= head -c 200000 /dev/zero >&2; cat");
+    home.write_credentials("");
+    home.write_config(&home.default_config(&process));
+    home.keyrole(["get", "prod"]).output().document();
+}
+
+#[test]
 fn what_another_program_leaves_running_is_not_waited_for() {
     let home = Home::new();
     let process = lay_out(&home, keys_of(&home)).replace("= cat", "= sh -c 'read line' <>fifo & cat");
@@ -124,7 +134,9 @@ fn what_another_program_leaves_running_is_not_waited_for() {
 #[test]
 fn another_program_that_never_stops_printing_is_not_listened_to_for_ever() {
     let home = with_process("yes");
-    home.keyrole(["get", "prod"]).output().fails(1, &["`credential_process` of profile `base` failed ("]);
+    home.keyrole(["get", "prod"])
+        .output()
+        .fails(1, &["`credential_process` of profile `base` printed 65536 bytes or more"]);
 }
 
 #[test]

@@ -86,8 +86,9 @@ fn a_background_job_of_its_terminal_exits_4_and_is_not_stopped() {
 /// Runs a script as a job of its own, which runs keyrole by `timeout` in the background of its terminal and then reads a
 /// line.
 fn by_timeout(home: &Home) -> Terminal {
-    let script =
-        format!("timeout 60 {KEYROLE} get prod >answer 2>said; code=$?; echo back; read line; echo \"$line $code\"");
+    let script = format!(
+        "trap 'echo interrupted' INT; timeout 60 {KEYROLE} get prod >answer 2>said; code=$?; echo back; read line; echo \"$line $code\""
+    );
     std::fs::write(home.path().join("script"), script).unwrap();
     home.run("bash", ["-c", "set -m; sh script; exit 0"]).in_terminal()
 }
@@ -113,7 +114,7 @@ fn a_foreground_that_was_lent_is_given_back_after_ctrl_c_and_cannot_be_stopped()
     // Ctrl-Z is no key then; a job that is stopped would never be waited for.
     terminal.send("\x1a");
     terminal.send("\x03");
-    terminal.expect("back\r\n");
+    terminal.expect("interrupted\r\nback\r\n");
     terminal.send("mine\n");
     terminal.expect("mine 130\r\n");
     terminal.finish();

@@ -58,20 +58,13 @@ pub fn run(arguments: &KeysImport, called: Option<&OsStr>, world: &World) -> Res
     if !interview.confirm(subject, &shown, "do this?", "yes")? {
         return Err(Error::new(Kind::Cancelled, "the access key was left where it is").hint(NOTHING_CHANGED));
     }
-    let was_there = stored_key::read_back(store, &id).is_ok();
     let kept = stored_key::keep(store, &id, &secret).and_then(|()| stored_key::read_back(store, &id));
     // What the store gives back is what will be used from now on, so that is what has to work.
-    let works = kept.and_then(|kept| whose(&plan, &settings, &stored_key::credentials(&id, kept), world));
-    if let Err(error) = works {
-        if !was_there {
-            // An entry too many does no harm.
-            let _ = store.delete(&stored_key::entry(&id));
-        }
-        return Err(error);
-    }
+    // If it does not, the entry stays: one too many does no harm, and another process may have come to need it.
+    kept.and_then(|kept| whose(&plan, &settings, &stored_key::credentials(&id, kept), world))?;
     edits.write()?;
     say(&format!("the secret of `{id}` is in `{}`, and profile `{name}` works as before", store.label()));
-    offer_deletion(arguments, &edits, &mut interview)
+    offer_deletion(arguments, &edits, &secret, &mut interview)
 }
 
 /// Finds the key of a profile that is in the files; none if it is in a store already.
@@ -127,14 +120,14 @@ fn finished(
         return Ok(());
     }
     let stores = KeyStores::open(plan.store, world)?;
-    let (_, store) = stores.find_for(access_key_id, name, true)?;
+    let (secret, store) = stores.find_for(access_key_id, name, true)?;
     say(&format!("the secret of `{access_key_id}` is in `{}` already", store.label()));
-    offer_deletion(arguments, edits, interview)
+    offer_deletion(arguments, edits, &secret, interview)
 }
 
-/// Offers to delete the backups, as they hold what is not to be on the disk.
-fn offer_deletion(arguments: &KeysImport, edits: &Edits, interview: &mut Interview) -> Result<()> {
-    let backups = edits.backups();
+/// Offers to delete the backups, those of earlier commands too, as they hold what is not to be on the disk.
+fn offer_deletion(arguments: &KeysImport, edits: &Edits, secret: &Secret, interview: &mut Interview) -> Result<()> {
+    let backups = edits.backups(secret);
     if backups.is_empty() {
         return Ok(());
     }

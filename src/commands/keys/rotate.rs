@@ -10,10 +10,10 @@
 //! ```
 //! A key that is not ours is never touched.
 
-use super::{Edits, MARKER, NOTHING_CHANGED, names_of, properties_of, say, users_of};
+use super::{Edits, MARKER, NOTHING_CHANGED, names_of, plain_user_of, properties_of, say, users_of};
 use crate::cli::KeysRotate;
 use crate::commands::get::parse_code;
-use crate::config::AwsFiles;
+use crate::config::{AwsFiles, Sections};
 use crate::config_file::ConfigFile;
 use crate::credentials::Credentials;
 use crate::error::{Error, Kind, Printable, Result};
@@ -41,7 +41,7 @@ const PATIENCE: Duration = Duration::from_secs(90);
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// A key is ours if IAM made it within so many seconds after the note: longer than the call can take.
-const OURS_SECONDS: i64 = 120;
+const OURS_SECONDS: i64 = 25;
 /// IAM's clocks differ by less.
 const SKEW_SECONDS: i64 = 5;
 const BEGUN: &str = "begun ";
@@ -64,9 +64,12 @@ pub fn run(arguments: &KeysRotate, world: &World) -> Result<()> {
             return Err(Error::usage(format!("profile `{name}` is a role, and has no access key of its own"))
                 .hint(format!("the key is that of `{0}`: `keyrole keys rotate {0}`", quoted(profile))));
         }
-        Source::Keys { .. } => {
-            return Err(Error::usage(format!("the access key of profile `{name}` is plain text in the files"))
-                .hint(format!("`keyrole keys import {}` first", quoted(name))));
+        Source::Keys { session_token: Some(_), .. } => {
+            return Err(Error::usage(format!("the keys of profile `{name}` are temporary, and expire by themselves")));
+        }
+        Source::Keys { profile, .. } => {
+            return Err(Error::usage(format!("the access key of profile `{profile}` is plain text in the files"))
+                .hint(format!("`keyrole keys import {}` first", quoted(profile))));
         }
         _ => return Err(Error::usage(format!("profile `{name}` has no access key"))),
     };
@@ -79,6 +82,7 @@ pub fn run(arguments: &KeysRotate, world: &World) -> Result<()> {
     };
     let stores = KeyStores::open(plan.store, world)?;
     let (secret, store) = stores.find_for(id, name, true)?;
+    refuse_plain(&sections, id, world)?;
     // Nothing is begun that could not be finished.
     let mut trial = Edits::new(&files);
     let users = users_of(&sections, id, world);
@@ -129,6 +133,15 @@ pub fn run(arguments: &KeysRotate, world: &World) -> Result<()> {
             rotation.finish(id, &new, &rotation.caller(&plan, &settings, key, None)?)
         }
         finished => finished,
+    }
+}
+
+/// Refuses to delete a key that a profile has in plain text: it would have none then.
+fn refuse_plain(sections: &Sections, id: &str, world: &World) -> Result<()> {
+    match plain_user_of(sections, id, world) {
+        None => Ok(()),
+        Some(other) => Err(Error::usage(format!("profile `{other}` has the same access key `{id}`, in plain text"))
+            .hint(format!("`keyrole keys import {}` first", quoted(other)))),
     }
 }
 
@@ -276,6 +289,7 @@ impl Rotation<'_> {
     fn switch(&self, old: &str, new: &str) -> Result<(Plan, Settings)> {
         let files = AwsFiles::read(self.world)?;
         let sections = files.sections()?;
+        refuse_plain(&sections, old, self.world).map_err(|error| self.goes_on(error))?;
         let mut edits = Edits::new(&files);
         for user in users_of(&sections, old, self.world) {
             change(&mut edits, &files, user, new)?;
