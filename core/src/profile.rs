@@ -617,6 +617,9 @@ impl<'s> Planner<'s> {
         if partition.is_some_and(|partition| validate::partition_of_region(&region) != partition) {
             return Err(profile.invalid(property, &format!("`{region}` is not in the role's partition")));
         }
+        if profile.get("region").is_some_and(|own| own.value == region) {
+            return Err(profile.invalid(property, "this is the profile's own region, and no other"));
+        }
         // An endpoint of the environment wins for as long as it is there.
         match self.configured_url(profile, "AWS_ENDPOINT_URL_STS", "sts") {
             Some((_, Place::Property(url))) if self.endpoint_url(profile, "AWS_ENDPOINT_URL_STS", "sts")?.is_some() => {
@@ -1046,6 +1049,7 @@ mod tests {
         for (more, words) in [
             ("europe", "the form eu-west-1"),
             ("cn-north-1", "not in the role's partition"),
+            ("eu-west-1\nregion = eu-west-1", "the profile's own region"),
             ("eu-central-1\nendpoint_url = https://x", "cannot stand beside `endpoint_url`"),
         ] {
             let error = settings_in(more, &[]).unwrap_err();

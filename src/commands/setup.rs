@@ -318,7 +318,14 @@ impl Desk<'_> {
     }
 
     fn source_profile(&mut self, name: &str) -> Result<Option<String>> {
+        let is_kept = || {
+            let key = profile::own_key(self.sections, name, self.world);
+            matches!(key, Ok(Some(Source::StoredKey { .. })))
+        };
         let known = |text: &str| match self.sections.contains(SectionKind::Profile, text) {
+            true if text == name && is_kept() => {
+                Err(format!("`{name}` has its access key in the keyring; the role needs a profile of its own"))
+            }
             true => Ok(()),
             false => Err(format!("there is no profile `{text}`")),
         };

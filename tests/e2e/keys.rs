@@ -392,6 +392,14 @@ fn a_backup_that_is_kept_is_left_alone_by_rotate_and_remove() {
 }
 
 #[test]
+fn setup_gives_no_role_to_a_profile_whose_key_is_in_the_keyring() {
+    let home = home("");
+    import(&home);
+    let arguments = ["setup", "base", "--role-arn", ADMIN, "--source-profile", "base", "--no-mfa", "--yes"];
+    sealed(home.keyrole(arguments)).output().fails(2, &["`base` has its access key in the keyring"]);
+}
+
+#[test]
 fn setup_cannot_undo_an_import() {
     let home = home("");
     worked(&keys(&home, &["import", "base", "--yes"]).output());
