@@ -3,7 +3,7 @@
 use crate::support::sts::READER;
 use crate::support::{Home, Run};
 use std::fs;
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::fs::{MetadataExt, chown, symlink};
 use std::path::PathBuf;
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
@@ -167,6 +167,30 @@ fn logout_removes_the_file_of_its_profile_and_no_other() {
     assert!(out.code == 0 && files(&home).len() == 1, "{out:?}");
     let status = run(&home, ["status"]).env("KEYROLE_FILE_KEY", KEY).output();
     assert!(status.stdout.contains("reader") && status.stdout.contains("file"), "{status:?}");
+}
+
+#[test]
+fn a_link_in_place_of_the_directory_is_not_followed() {
+    let home = Home::new();
+    get(&home).output().document();
+    let (sessions, elsewhere) = (home.state_dir().join("sessions"), home.path().join("elsewhere"));
+    fs::rename(&sessions, &elsewhere).unwrap();
+    symlink(&elsewhere, &sessions).unwrap();
+    let before = fs::read_dir(&elsewhere).unwrap().count();
+    let logout = run(&home, ["logout", "prod"]).env("KEYROLE_FILE_KEY", KEY).output();
+    logout.fails(1, &["cannot remove a session", "is not a directory that only this user can write to"]);
+    assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), before);
+}
+
+#[test]
+fn root_makes_no_directory_in_the_home_of_a_user() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let home = Home::new();
+    chown(home.path(), Some(65_534), Some(65_534)).unwrap();
+    home.keyrole(["get", "prod"]).output().document();
+    assert!(!home.path().join(".local").exists());
 }
 
 #[test]
